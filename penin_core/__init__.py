@@ -1,0 +1,130 @@
+"""penin: evolve a production LLM configuration, safely, with evidence and with plugins.
+
+Everything that a plugin may import is in this namespace or in ``penin_core.testing``. Names are
+imported on first use, so that ``penin --help`` loads neither NumPy nor pydantic.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .battery import TaskBattery
+    from .builtin.mutators import generate_param_sweeps, generate_prompt_variants
+    from .contracts import (
+        ChatCompletionsProvider,
+        Component,
+        ComponentOptions,
+        Evaluator,
+        FineTuner,
+        Guard,
+        HttpProvider,
+        LocalProvider,
+        Mutator,
+        Provider,
+        Steps,
+    )
+    from .errors import (
+        BudgetExceeded,
+        EvaluationFailed,
+        LedgerInvalid,
+        PeninError,
+        PluginConflict,
+        PluginError,
+        PluginInvalid,
+        PluginNotFound,
+        PromotionRefused,
+        ProviderAuthError,
+        ProviderBadReply,
+        ProviderError,
+        ProviderRateLimited,
+        ProviderRefused,
+        ProviderUnavailable,
+        SettingsError,
+        StateError,
+        SuiteError,
+    )
+    from .hookspecs import PLUGIN_API, hookimpl
+    from .league.decision import LeagueOrchestrator, decide_promotion
+    from .ledger.store import WORMLedger
+    from .omega.caos import caos_plus
+    from .omega.ethics_metrics import compute_ethics_attestation
+    from .omega.guards import ir_to_ic_contractive, sigma_guard
+    from .omega.scoring import ema, linf_harmonic, normalize_series, score_gate
+    from .omega.sr import sr_omega
+    from .omega.tuner import OnlineTuner
+    from .records import (
+        AxisResult,
+        Call,
+        Candidate,
+        Capabilities,
+        Completion,
+        Configuration,
+        Confirmation,
+        CycleReport,
+        Decision,
+        EthicsEvidence,
+        Evaluation,
+        Example,
+        FilePart,
+        GuardEvidence,
+        GuardResult,
+        Measurement,
+        Message,
+        PluginFailure,
+        Price,
+        Progress,
+        Record,
+        Reply,
+        Request,
+        RunRecord,
+        RunSummary,
+        Task,
+        TaskRow,
+        Wait,
+    )
+    from .runners import evolve_one_cycle
+    from .suites import Suite
+
+_HOME = {
+    name: module
+    for module, names in {
+        "battery": "TaskBattery",
+        "builtin.mutators": "generate_param_sweeps generate_prompt_variants",
+        "contracts": "ChatCompletionsProvider Component ComponentOptions Evaluator FineTuner Guard "
+        "HttpProvider LocalProvider Mutator Provider Steps",
+        "errors": "BudgetExceeded EvaluationFailed LedgerInvalid PeninError PluginConflict "
+        "PluginError PluginInvalid PluginNotFound PromotionRefused ProviderAuthError "
+        "ProviderBadReply ProviderError ProviderRateLimited ProviderRefused ProviderUnavailable "
+        "SettingsError StateError SuiteError",
+        "hookspecs": "PLUGIN_API hookimpl",
+        "league.decision": "LeagueOrchestrator decide_promotion",
+        "ledger.store": "WORMLedger",
+        "omega.caos": "caos_plus",
+        "omega.ethics_metrics": "compute_ethics_attestation",
+        "omega.guards": "ir_to_ic_contractive sigma_guard",
+        "omega.scoring": "ema linf_harmonic normalize_series score_gate",
+        "omega.sr": "sr_omega",
+        "omega.tuner": "OnlineTuner",
+        "records": "AxisResult Call Candidate Capabilities Completion Configuration Confirmation "
+        "CycleReport Decision EthicsEvidence Evaluation Example FilePart GuardEvidence GuardResult "
+        "Measurement Message PluginFailure Price Progress Record Reply Request RunRecord "
+        "RunSummary Task TaskRow Wait",
+        "runners": "evolve_one_cycle",
+        "suites": "Suite",
+    }.items()
+    for name in names.split()
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

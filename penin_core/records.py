@@ -1,0 +1,448 @@
+"""The values that flow through a cycle. All are frozen; unknown fields are refused.
+
+Probabilities, scores and axis values lie in [0, 1]. Higher is better, except for the cost C.
+``None`` means "not measured", never zero.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
+
+from .canonical import digest
+
+Unit = Annotated[float, Field(ge=0.0, le=1.0)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Axis = Literal["U", "S", "C", "L"]
+Verdict = Literal["promote", "canary", "rollback", "fail"]
+Split = Literal["select", "confirm", "ood", "composed"]
+Claim = Literal["better", "cheaper"]
+
+
+class Record(BaseModel):
+    """Base of all records: frozen, no unknown fields, no NaN, no infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+# What is asked, and what comes back
+
+
+class Message(Record):
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Request(Record):
+    """One question to one model, complete: the same request always means the same bytes.
+
+    ``sample`` numbers independent draws of the same question; it is part of the identity of the
+    request and is never sent.
+    """
+
+    provider: Name
+    model: Name
+    messages: tuple[Message, ...] = Field(min_length=1)
+    system: str = ""
+    temperature: float = Field(default=1.0, ge=0.0, le=2.0)
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    max_tokens: int = Field(default=256, gt=0)
+    seed: int | None = None
+    logprobs: bool = False
+    adapter: str | None = None
+    extra: dict[str, Any] = {}
+    sample: int = Field(default=0, ge=0)
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 that identifies this request, its sample number included."""
+        return digest(self.model_dump(mode="json"))
+
+
+class Completion(Record):
+    """One answer.
+
+    ``logprobs`` are natural logarithms of the probabilities, at temperature 1, of the tokens that
+    were sampled. ``latency_ms`` and ``cost_usd`` are filled in by the engine, ``utility`` (the
+    score of the answer by its task's own metric) by the task battery before evaluators of S, C
+    and L see it. ``dropped`` names the parameters that the model does not take.
+    """
+
+    text: str
+    model: str
+    tokens_in: int = Field(ge=0)
+    tokens_out: int = Field(ge=0)
+    logprobs: tuple[float, ...] | None = None
+    finish: Literal["stop", "length", "other"] = "stop"
+    cost_usd: float | None = Field(default=None, ge=0.0)
+    latency_ms: float = Field(default=0.0, ge=0.0)
+    dropped: tuple[str, ...] = ()
+    utility: Unit | None = None
+
+    @property
+    def confidence(self) -> float | None:
+        """Probability of the whole answer: exp of the summed log-probabilities."""
+        return None if self.logprobs is None else min(1.0, math.exp(math.fsum(self.logprobs)))
+
+
+class Price(Record):
+    """US dollars for a million tokens."""
+
+    input_per_million: float = Field(ge=0.0)
+    output_per_million: float = Field(ge=0.0)
+
+
+class Capabilities(Record):
+    """What a model can do. ``price`` None means that the price table must know it."""
+
+    logprobs: bool = False
+    seed: bool = False
+    json_mode: bool = False
+    streaming: bool = False
+    context_tokens: int | None = Field(default=None, gt=0)
+    refused: tuple[str, ...] = ()
+    price: Price | None = None
+    shutdown_date: str | None = None
+    batch: int = Field(default=1, gt=0)
+
+
+# The wire: what a provider writes and reads; the engine alone moves it
+
+
+class FilePart(Record):
+    """One file of a multipart upload."""
+
+    name: str
+    filename: str
+    content: bytes
+    content_type: str = "application/octet-stream"
+
+
+class Call(Record):
+    """One HTTP call, relative to the provider's base URL."""
+
+    method: Literal["GET", "POST", "PUT", "DELETE"] = "POST"
+    path: str
+    body: dict[str, Any] | None = None
+    files: tuple[FilePart, ...] = ()
+
+
+class Reply(Record):
+    """The answer to a :class:`Call`; ``body`` is its JSON, or None where it has none."""
+
+    status: int
+    headers: dict[str, str] = {}
+    body: Any = None
+
+
+class Wait(Record):
+    """A multi-step operation asks to be resumed after so many seconds."""
+
+    seconds: float = Field(ge=0.0)
+
+
+class Progress(Record):
+    """A multi-step operation says how far it is (``done`` of ``total``, if known)."""
+
+    message: str
+    done: float | None = None
+    total: float | None = None
+
+
+# Tasks and candidates
+
+
+class Task(Record):
+    """One thing to ask, and how to tell a good answer.
+
+    ``expected`` is a string, a list of accepted strings, an object, or None where a verifier
+    decides. ``system`` is the instruction that the task itself carries (``{{system}}`` in a
+    configuration). ``messages`` are turns before the input. Columns that penin does not know are
+    kept in ``fields`` and can stand in a prompt as ``{{column}}``. ``sample`` numbers repeats.
+    """
+
+    id: Name
+    input: str
+    expected: str | tuple[str, ...] | dict[str, Any] | None = None
+    system: str = ""
+    messages: tuple[Message, ...] = ()
+    group: str | None = None
+    split: Split | None = None
+    metric: str | None = None
+    tags: tuple[str, ...] = ()
+    consent: StrictBool | None = None
+    license: str | None = None
+    fields: dict[str, Any] = {}
+    sample: int = Field(default=0, ge=0)
+
+
+class Example(Record):
+    """A solved task that is shown in the prompt. With tags, only to tasks that share one."""
+
+    input: str
+    output: str
+    tags: tuple[str, ...] = ()
+
+
+class Configuration(Record):
+    """What runs in production: this, and nothing else, is what evolves."""
+
+    provider: Name
+    model: Name
+    system: str = "{{system}}"
+    prompt: str = "{{input}}"
+    examples: tuple[Example, ...] = ()
+    temperature: float = Field(default=1.0, ge=0.0, le=2.0)
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    max_tokens: int = Field(default=256, gt=0)
+    adapter: str | None = None
+    extra: dict[str, Any] = {}
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of the canonical configuration."""
+        return digest(self.model_dump(mode="json"))
+
+
+class Candidate(Record):
+    """A configuration and where it comes from."""
+
+    config: Configuration
+    origin: str = "settings"
+    parent: str | None = None
+    note: str = ""
+
+    @property
+    def hash(self) -> str:
+        """Hash of the configuration; bookkeeping does not count."""
+        return self.config.hash
+
+    def child(self, origin: str, note: str = "", **changes: Any) -> Candidate:
+        """Return a candidate that differs from this one in ``changes``, validated."""
+        config = Configuration.model_validate({**dict(self.config), **changes})
+        return Candidate(config=config, origin=origin, parent=self.hash, note=note)
+
+
+# Measurements
+
+
+class TaskRow(Record):
+    """How one candidate did on one task. ``error`` says why there is no score."""
+
+    task: str
+    utility: Unit | None = None
+    scores: dict[str, float] = {}
+    confidence: Unit | None = None
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost_usd: float = 0.0
+    latency_ms: float = 0.0
+    group: str | None = None
+    harmful: bool | None = None
+    error: str | None = None
+
+
+class AxisResult(Record):
+    """One axis: its value, the parts it is made of, and how many tasks could not be scored."""
+
+    axis: Axis
+    value: Unit | None
+    raw: dict[str, float | None] = {}
+    n_tasks: int = 0
+    n_errors: int = 0
+
+
+class Measurement(Record):
+    """The four axes of one candidate on one set of tasks.
+
+    ``raw`` holds the parts (U: em, f1, rouge; S: ece, robustness; C: tokens, cost_usd, latency_ms;
+    L: reuse, composition). ``harm`` is the share of harmful answers, ``groups`` the mean utility
+    of each protected group.
+    """
+
+    U: Unit | None = None
+    S: Unit | None = None
+    C: Unit | None = None
+    L: Unit | None = None
+    raw: dict[str, dict[str, float | None]] = {}
+    groups: dict[str, float] = {}
+    harm: Unit | None = None
+    n_tasks: int = 0
+    n_errors: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    latency_ms: float = 0.0
+    cost_usd: float = 0.0
+    suite_hash: str = ""
+    rows: tuple[TaskRow, ...] = ()
+
+    @property
+    def risk(self) -> float | None:
+        """1 - S (1 - harm): the measured risk of IR→IC; None where either is missing."""
+        if self.S is None or self.harm is None:
+            return None
+        return 1.0 - self.S * (1.0 - self.harm)
+
+
+class Evaluation(Record):
+    """One measurement of one candidate, as the watchers of a cycle see it."""
+
+    candidate: Candidate
+    stage: Literal["race", "gates", "confirm"]
+    measurement: Measurement
+
+
+# Gates, evidence, decision
+
+
+class EthicsEvidence(Record):
+    """What Σ-Guard looks at. ``not_applicable`` maps a gate to the suite's written reason."""
+
+    ece: float | None = None
+    rho_bias: float | None = None
+    fairness: float | None = None
+    consent: StrictBool | None = None
+    eco_kg: float | None = None
+    eco_max_kg: float = 1.0
+    n_samples: int = 0
+    not_applicable: dict[str, str] = {}
+    evidence_hash: str = ""
+
+
+class GuardEvidence(Record):
+    """All that a guard may look at, for one finalist."""
+
+    candidate: Measurement
+    champion: Measurement
+    ethics: EthicsEvidence
+    risk_history: tuple[float, ...] = ()
+    profile: Literal["strict", "standard"] = "standard"
+
+
+class GuardResult(Record):
+    """A guard's answer. ``measured`` is False where too little is known and policy allows it."""
+
+    guard: str
+    ok: StrictBool
+    reason: str
+    details: dict[str, Any] = {}
+    measured: StrictBool = True
+
+
+class PluginFailure(Record):
+    """A plugin that failed while a cycle ran, and what that cost it."""
+
+    component: str
+    plugin: str
+    error: str
+    consequence: str
+
+
+class Confirmation(Record):
+    """The evidence of one confirmation: finalist against champion, paired, on fresh tasks.
+
+    ``log_e`` is the natural logarithm of the e-value at the last look, ``alpha`` the share of the
+    campaign's 0.05 that this confirmation may spend. ``gain`` is the mean paired difference of
+    utility, ``interval`` an anytime-valid 95 % interval for it.
+    """
+
+    claim: Claim
+    t: int = Field(ge=1)
+    alpha: float = Field(gt=0.0, lt=1.0)
+    n: int = Field(ge=0)
+    log_e: float
+    log_e_cost: float | None = None
+    proved: StrictBool
+    gain: float | None = None
+    interval: tuple[float, float] | None = None
+    wins: int = 0
+    losses: int = 0
+    errors: int = 0
+    seed: int = 0
+    order_digest: str = ""
+    stopped: Literal["proved", "tasks", "budget"] = "tasks"
+
+
+class Decision(Record):
+    """What happens to one candidate, and why."""
+
+    verdict: Verdict
+    reason: str
+    score: float | None = None
+    tau: float | None = None
+    linf: float | None = None
+    delta_linf: float | None = None
+    delta_score: float | None = None
+    worst_axis: str | None = None
+
+
+class RunRecord(Record):
+    """One row of the ledger's table ``runs``: a candidate, measured and decided in one cycle."""
+
+    id: str
+    cycle_id: str
+    kind: Literal["challenger", "baseline"]
+    git_sha: str | None = None
+    seed: int
+    provider_id: str
+    candidate_cfg_hash: str
+    parent_run_id: str | None = None
+    u_score: float | None = None
+    s_score: float | None = None
+    c_score: float | None = None
+    l_score: float | None = None
+    linf: float | None = None
+    score: float | None = None
+    cost_micro_usd: int = 0
+    latency_ms: float | None = None
+    sigma_guard_ok: bool | None = None
+    ir_ic_ok: bool | None = None
+    sr: float | None = None
+    caos_phi: float | None = None
+    verdict: Verdict
+    reason: str
+    delta_linf: float | None = None
+    delta_score: float | None = None
+    artifacts_path: str
+    manifest_sha256: str
+    ethics_attest_hash: str | None = None
+    config_hash: str
+    dry_run: bool
+    param_version: int
+    threshold_profile: str
+    suite_hash: str
+    n_tasks: int
+
+
+class RunSummary(Record):
+    """One line of a cycle's report."""
+
+    run_id: str
+    candidate: Candidate
+    decision: Decision
+    measurement: Measurement
+
+
+class CycleReport(Record):
+    """What one cycle did. ``verdict`` is the strongest outcome: promote, canary, rollback, fail."""
+
+    cycle_id: str
+    verdict: Verdict
+    reason: str
+    champion: Candidate
+    best_challenger: str | None
+    metrics: dict[str, float | None]
+    runs: tuple[RunSummary, ...]
+    guards: tuple[GuardResult, ...] = ()
+    confirmation: Confirmation | None = None
+    failures: tuple[PluginFailure, ...] = ()
+    spend_usd: float = 0.0
+    calls: int = 0
+    elapsed_s: float = 0.0
+    dry_run: bool = False
+    param_version: int = 0
