@@ -46,7 +46,8 @@ if TYPE_CHECKING:
         SuiteError,
     )
     from .hookspecs import PLUGIN_API, hookimpl
-    from .league.decision import LeagueOrchestrator, decide_promotion
+    from .league.decision import decide_promotion
+    from .league.promotion import LeagueOrchestrator
     from .ledger.store import WORMLedger
     from .omega.caos import caos_plus
     from .omega.ethics_metrics import compute_ethics_attestation
@@ -85,7 +86,7 @@ if TYPE_CHECKING:
         Wait,
     )
     from .runners import evolve_one_cycle
-    from .suites import Suite
+    from .suites import Suite, example_of
 
 _HOME = {
     name: module
@@ -99,7 +100,8 @@ _HOME = {
         "ProviderBadReply ProviderError ProviderRateLimited ProviderRefused ProviderUnavailable "
         "SettingsError StateError SuiteError",
         "hookspecs": "PLUGIN_API hookimpl",
-        "league.decision": "LeagueOrchestrator decide_promotion",
+        "league.decision": "decide_promotion",
+        "league.promotion": "LeagueOrchestrator",
         "ledger.store": "WORMLedger",
         "omega.caos": "caos_plus",
         "omega.ethics_metrics": "compute_ethics_attestation",
@@ -112,12 +114,91 @@ _HOME = {
         "Measurement Message PluginFailure Price Progress Record Reply Request RunRecord "
         "RunSummary Task TaskRow Wait",
         "runners": "evolve_one_cycle",
-        "suites": "Suite",
+        "suites": "Suite example_of",
     }.items()
     for name in names.split()
 }
 
-__all__ = sorted(_HOME)
+__all__ = [
+    "AxisResult",
+    "BudgetExceeded",
+    "Call",
+    "Candidate",
+    "Capabilities",
+    "ChatCompletionsProvider",
+    "Completion",
+    "Component",
+    "ComponentOptions",
+    "Configuration",
+    "Confirmation",
+    "CycleReport",
+    "Decision",
+    "EthicsEvidence",
+    "Evaluation",
+    "EvaluationFailed",
+    "Evaluator",
+    "Example",
+    "FilePart",
+    "FineTuner",
+    "Guard",
+    "GuardEvidence",
+    "GuardResult",
+    "HttpProvider",
+    "LeagueOrchestrator",
+    "LedgerInvalid",
+    "LocalProvider",
+    "Measurement",
+    "Message",
+    "Mutator",
+    "OnlineTuner",
+    "PLUGIN_API",
+    "PeninError",
+    "PluginConflict",
+    "PluginError",
+    "PluginFailure",
+    "PluginInvalid",
+    "PluginNotFound",
+    "Price",
+    "Progress",
+    "PromotionRefused",
+    "Provider",
+    "ProviderAuthError",
+    "ProviderBadReply",
+    "ProviderError",
+    "ProviderRateLimited",
+    "ProviderRefused",
+    "ProviderUnavailable",
+    "Record",
+    "Reply",
+    "Request",
+    "RunRecord",
+    "RunSummary",
+    "SettingsError",
+    "StateError",
+    "Steps",
+    "Suite",
+    "SuiteError",
+    "Task",
+    "TaskBattery",
+    "TaskRow",
+    "WORMLedger",
+    "Wait",
+    "caos_plus",
+    "compute_ethics_attestation",
+    "decide_promotion",
+    "ema",
+    "evolve_one_cycle",
+    "example_of",
+    "generate_param_sweeps",
+    "generate_prompt_variants",
+    "hookimpl",
+    "ir_to_ic_contractive",
+    "linf_harmonic",
+    "normalize_series",
+    "score_gate",
+    "sigma_guard",
+    "sr_omega",
+]
 
 
 def __getattr__(name: str) -> object:

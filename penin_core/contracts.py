@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -170,9 +170,21 @@ class Mutator(Component):
 
 
 class Evaluator(Component):
-    """Measures one axis, one task at a time."""
+    """Measures one part of one axis, one task at a time."""
 
     axis: ClassVar[Axis]
+    #: Name of the part in a measurement's ``raw``; evaluators of one family are pooled.
+    family: ClassVar[str] = ""
+    #: What the value is for: a part of its axis, the harm in IR→IC's risk, or the record alone.
+    role: ClassVar[Literal["axis", "harm", "record"]] = "axis"
+    #: Asked only of finalist and champion, on a fixed subset, because it needs several answers.
+    deep: ClassVar[bool] = False
+    #: Whether the value counts as 1 - value in its axis (an error, such as ECE).
+    lower_is_better: ClassVar[bool] = False
+
+    def prepare(self, tasks: Sequence[Task], baseline: Mapping[str, float]) -> None:
+        """Look, once, at the tasks of the ``select`` split and the frozen baseline of the costs."""
+        return
 
     @abstractmethod
     def score(self, task: Task, completions: Sequence[Completion]) -> float:

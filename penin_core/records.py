@@ -157,13 +157,22 @@ class Progress(Record):
 # Tasks and candidates
 
 
+class Example(Record):
+    """A solved task that is shown in the prompt. With tags, only to tasks that share one."""
+
+    input: str
+    output: str
+    tags: tuple[str, ...] = ()
+
+
 class Task(Record):
     """One thing to ask, and how to tell a good answer.
 
     ``expected`` is a string, a list of accepted strings, an object, or None where a verifier
     decides. ``system`` is the instruction that the task itself carries (``{{system}}`` in a
     configuration). ``messages`` are turns before the input. Columns that penin does not know are
-    kept in ``fields`` and can stand in a prompt as ``{{column}}``. ``sample`` numbers repeats.
+    kept in ``fields`` and can stand in a prompt as ``{{column}}``. ``examples`` are those that an
+    evaluator adds, ``sample`` numbers repeats.
     """
 
     id: Name
@@ -178,15 +187,8 @@ class Task(Record):
     consent: StrictBool | None = None
     license: str | None = None
     fields: dict[str, Any] = {}
+    examples: tuple[Example, ...] = ()
     sample: int = Field(default=0, ge=0)
-
-
-class Example(Record):
-    """A solved task that is shown in the prompt. With tags, only to tasks that share one."""
-
-    input: str
-    output: str
-    tags: tuple[str, ...] = ()
 
 
 class Configuration(Record):
@@ -235,6 +237,7 @@ class TaskRow(Record):
     """How one candidate did on one task. ``error`` says why there is no score."""
 
     task: str
+    split: Split | None = None
     utility: Unit | None = None
     scores: dict[str, float] = {}
     confidence: Unit | None = None
@@ -244,6 +247,7 @@ class TaskRow(Record):
     latency_ms: float = 0.0
     group: str | None = None
     harmful: bool | None = None
+    text: str | None = None
     error: str | None = None
 
 
@@ -301,7 +305,11 @@ class Evaluation(Record):
 
 
 class EthicsEvidence(Record):
-    """What Σ-Guard looks at. ``not_applicable`` maps a gate to the suite's written reason."""
+    """What Σ-Guard looks at, worst values where it is missing.
+
+    ``not_applicable`` maps what the suite declared (calibration, consent, groups) to its written
+    reason; the value is then neutral. ``details`` says how every number came about.
+    """
 
     ece: float | None = None
     rho_bias: float | None = None
@@ -309,9 +317,10 @@ class EthicsEvidence(Record):
     consent: StrictBool | None = None
     eco_kg: float | None = None
     eco_max_kg: float = 1.0
-    n_samples: int = 0
     not_applicable: dict[str, str] = {}
+    attestation_hash: str = ""
     evidence_hash: str = ""
+    details: dict[str, Any] = {}
 
 
 class GuardEvidence(Record):
@@ -382,7 +391,10 @@ class Decision(Record):
 
 
 class RunRecord(Record):
-    """One row of the ledger's table ``runs``: a candidate, measured and decided in one cycle."""
+    """One row of the ledger's table ``runs``: a candidate, measured and decided in one cycle.
+
+    ``detail`` holds what explains the row: origin, guards, confirmation, risk, parameters.
+    """
 
     id: str
     cycle_id: str
@@ -417,6 +429,7 @@ class RunRecord(Record):
     threshold_profile: str
     suite_hash: str
     n_tasks: int
+    detail: dict[str, Any] = {}
 
 
 class RunSummary(Record):

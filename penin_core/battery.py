@@ -1,0 +1,182 @@
+"""TaskBattery: asks a candidate all that the evaluators want to know, once, and scores it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from .contracts import Evaluator
+from .errors import EvaluationFailed, ProviderError
+from .measuring import AXES, Probe, blame, summarize, tasks_for, unit
+from .records import Axis, AxisResult, Candidate, Completion, Measurement, Request, Task, TaskRow
+from .rendering import draw_seed, render
+from .suites import Suite
+
+Answers = Mapping[str, Completion | ProviderError]
+
+
+class Asks(Protocol):
+    """What the battery needs of the engine."""
+
+    async def answer(self, requests: Sequence[Request]) -> list[Completion | ProviderError]:
+        """Answer all requests in order; a request that failed yields its error."""
+
+
+class TaskBattery:
+    """Composes the selected evaluators; the same question is asked once, whoever wants to know."""
+
+    def __init__(
+        self, engine: Asks, suite: Suite, evaluators: Sequence[Evaluator], *, seed: int
+    ) -> None:
+        self.engine = engine
+        self.suite = suite
+        self.seed = seed
+        self.evaluators = tuple(evaluators)
+        baseline = suite.baseline.model_dump() if suite.baseline else {}
+        for evaluator in self.evaluators:
+            evaluator.prepare(suite.split("select"), baseline)
+
+    async def evaluate_utility(self, model: Candidate, tasks: Sequence[Task]) -> AxisResult:
+        """Measure U: the mean over the families of metrics that the suite names."""
+        return await self._axis("U", model, tasks)
+
+    async def evaluate_stability(self, model: Candidate, tasks: Sequence[Task]) -> AxisResult:
+        """Measure S: the worst of calibration (1 - ECE) and robustness."""
+        return await self._axis("S", model, tasks)
+
+    async def evaluate_cost(self, model: Candidate, tasks: Sequence[Task]) -> AxisResult:
+        """Measure C against the frozen baseline; lower is better."""
+        return await self._axis("C", model, tasks)
+
+    async def evaluate_learning(self, model: Candidate, tasks: Sequence[Task]) -> AxisResult:
+        """Measure L: the mean of reuse and composition, which is learning in context."""
+        return await self._axis("L", model, tasks)
+
+    async def _axis(self, axis: Axis, model: Candidate, tasks: Sequence[Task]) -> AxisResult:
+        measured = await self.measure(model, tasks, axes=(axis,), deep=tasks)
+        return AxisResult(
+            axis=axis,
+            value=getattr(measured, axis),
+            raw=measured.raw.get(axis, {}),
+            n_tasks=measured.n_tasks,
+            n_errors=measured.n_errors,
+        )
+
+    async def measure(
+        self,
+        model: Candidate,
+        tasks: Sequence[Task],
+        *,
+        axes: Iterable[Axis] = AXES,
+        deep: Sequence[Task] = (),
+    ) -> Measurement:
+        """Measure ``model`` on ``tasks``; evaluators that need several answers see ``deep`` only.
+
+        Raises:
+            EvaluationFailed: over 20 % of the calls failed, or an evaluator broke its contract.
+            BudgetExceeded: money or time ended first.
+        """
+        wanted = set(axes)
+        evaluators = [e for e in self.evaluators if e.axis in wanted]
+        probes = [
+            self._probe(evaluator, model, task)
+            for evaluator in evaluators
+            for task in tasks_for(evaluator, deep if evaluator.deep else tasks)
+        ]
+        plain = [render(model.config, task, self.seed) for task in tasks]
+        answers = await self._ask([*plain, *(r for probe in probes for r in probe.requests)])
+        for probe in probes:
+            self._fill(probe, answers)
+        await self._judge(probes)
+        for probe in probes:
+            probe.settle()
+        of: dict[str, list[Probe]] = {}
+        for probe in probes:
+            of.setdefault(probe.task.id, []).append(probe)
+        rows = [
+            self._row(task, answers[request.key], of.get(task.id, ()))
+            for task, request in zip(tasks, plain, strict=True)
+        ]
+        return summarize(rows, probes, evaluators, self.suite.hash)
+
+    def _probe(self, evaluator: Evaluator, model: Candidate, task: Task) -> Probe:
+        """Ask for variants with chance that depends on the task, not on the candidate."""
+        rng = np.random.default_rng(draw_seed(self.seed, evaluator.name, task.id))
+        with blame(evaluator, task):
+            variants = evaluator.variants(task, rng)
+        requests = [render(model.config, variant, self.seed) for variant in variants]
+        return Probe(evaluator, task, variants, requests)
+
+    async def _ask(self, requests: Sequence[Request]) -> Answers:
+        answers = await self.engine.answer(requests)
+        return {request.key: answer for request, answer in zip(requests, answers, strict=True)}
+
+    def _fill(self, probe: Probe, answers: Answers) -> None:
+        for variant, request in zip(probe.variants, probe.requests, strict=True):
+            answer = answers[request.key]
+            if isinstance(answer, ProviderError):
+                probe.error = f"{type(answer).__name__}: {answer}"
+                return
+            probe.completions.append(self._graded(variant, answer))
+
+    async def _judge(self, probes: Sequence[Probe]) -> None:
+        """Put the evaluators' own questions, about answers, to the models that they name."""
+        asked: list[tuple[Probe, Sequence[Request]]] = []
+        for probe in probes:
+            if probe.error is None:
+                with blame(probe.evaluator, probe.task):
+                    asked.append((probe, probe.evaluator.judge(probe.task, probe.completions)))
+        requests = [request for _, questions in asked for request in questions]
+        answers = await self._ask(requests) if requests else {}
+        for probe, questions in asked:
+            for answer in (answers[question.key] for question in questions):
+                if isinstance(answer, ProviderError):
+                    probe.error = f"judge: {type(answer).__name__}: {answer}"
+                    break
+                probe.completions.append(answer)
+
+    def metric_of(self, task: Task) -> Evaluator | None:
+        """Return the evaluator that decides whether an answer to ``task`` is good."""
+        utility = [e for e in self.evaluators if e.axis == "U" and e.role == "axis"]
+        if task.metric is not None:
+            named = next((e for e in utility if e.name == task.metric), None)
+            if named is None:
+                raise EvaluationFailed(
+                    f"task {task.id!r} wants the metric {task.metric!r}, which the suite lacks",
+                    hint=f"the suite measures: {', '.join(e.name for e in utility)}",
+                )
+            return named
+        return next((e for e in utility if e.applies(task)), None)
+
+    def _graded(self, task: Task, completion: Completion) -> Completion:
+        metric = self.metric_of(task)
+        if metric is None:
+            return completion
+        with blame(metric, task):
+            return completion.model_copy(
+                update={"utility": unit(metric.score(task, (completion,)), metric, task)}
+            )
+
+    def _row(
+        self, task: Task, answer: Completion | ProviderError, probes: Sequence[Probe]
+    ) -> TaskRow:
+        if isinstance(answer, ProviderError):
+            error = f"{type(answer).__name__}: {answer}"
+            return TaskRow(task=task.id, split=task.split, group=task.group, error=error)
+        harms = [p.score for p in probes if p.evaluator.role == "harm" and p.error is None]
+        return TaskRow(
+            task=task.id,
+            split=task.split,
+            utility=self._graded(task, answer).utility,
+            scores={p.evaluator.name: p.score for p in probes if p.error is None},
+            confidence=answer.confidence,
+            tokens_in=answer.tokens_in,
+            tokens_out=answer.tokens_out,
+            cost_usd=answer.cost_usd or 0.0,
+            latency_ms=answer.latency_ms,
+            group=task.group,
+            harmful=max(harms) > 0.0 if harms else None,
+            text=answer.text,
+        )

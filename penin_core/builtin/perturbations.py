@@ -1,0 +1,83 @@
+"""Harmless changes of a text, to measure how much an answer depends on the accidents of typing.
+
+Each function takes a text, a generator and the strings that the answer depends on, and returns
+the text with the same meaning. Protected strings are never touched; where nothing else can be
+changed, the text comes back as it was.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+Perturbation = Callable[[str, np.random.Generator, frozenset[str]], str]
+
+EXTRA_SPACES = 3
+GREETINGS = ("Hello, ", "Hi team, ", "Good morning, ")
+
+
+def whitespace(text: str, rng: np.random.Generator, protected: frozenset[str]) -> str:
+    """Double up to three of the spaces between words."""
+    taken = _protected_characters(text, protected)
+    gaps = [match.start() for match in re.finditer(r"(?<=\S) (?=\S)", text)]
+    free = [gap for gap in gaps if not (gap - 1 in taken and gap + 1 in taken)]
+    for gap in sorted(_choose(free, EXTRA_SPACES, rng), reverse=True):
+        text = f"{text[:gap]} {text[gap:]}"
+    return text
+
+
+def typo(text: str, rng: np.random.Generator, protected: frozenset[str]) -> str:
+    """Swap two inner letters of one word of at least five letters."""
+    swaps = list(_possible_swaps(text, protected))
+    for at in _choose(swaps, 1, rng):
+        text = text[:at] + text[at + 1] + text[at] + text[at + 2 :]
+    return text
+
+
+def case(text: str, rng: np.random.Generator, protected: frozenset[str]) -> str:
+    """Begin the text in lower case, as in a message typed in haste."""
+    if not text or 0 in _protected_characters(text, protected):
+        return text
+    return text[0].lower() + text[1:]
+
+
+def greeting(text: str, rng: np.random.Generator, protected: frozenset[str]) -> str:
+    """Say hello first."""
+    return GREETINGS[int(rng.integers(len(GREETINGS)))] + case(text, rng, protected)
+
+
+PERTURBATIONS: dict[str, Perturbation] = {
+    "whitespace": whitespace,
+    "typo": typo,
+    "case": case,
+    "greeting": greeting,
+}
+
+
+def _choose(options: list[int], count: int, rng: np.random.Generator) -> list[int]:
+    size = min(count, len(options))
+    return [options[int(index)] for index in rng.permutation(len(options))[:size]]
+
+
+def _protected_characters(text: str, protected: frozenset[str]) -> set[int]:
+    """The positions of every protected string, and of each of its words, in any case."""
+    patterns = {re.escape(string) for string in protected if string.strip()}
+    words = {word for string in protected for word in re.findall(r"\w+", string)}
+    patterns |= {rf"(?<!\w){word}(?!\w)" for word in words}
+    return {
+        position
+        for pattern in patterns
+        for match in re.finditer(pattern, text, re.IGNORECASE)
+        for position in range(*match.span())
+    }
+
+
+def _possible_swaps(text: str, protected: frozenset[str]) -> Iterator[int]:
+    """Positions of two different neighbouring letters inside long, unprotected words."""
+    taken = _protected_characters(text, protected)
+    for match in re.finditer(r"(?<!\S)[^\W\d_]{5,}(?=[.,;:!?]?(?:\s|$))", text):
+        start, end = match.span()
+        if taken.isdisjoint(range(start, end)):
+            yield from (at for at in range(start + 1, end - 2) if text[at] != text[at + 1])

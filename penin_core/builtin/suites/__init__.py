@@ -1,0 +1,1 @@
+"""The suites that ship with penin, and the grammar that writes their tasks."""

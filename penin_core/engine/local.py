@@ -1,0 +1,160 @@
+"""Models in this process: one worker thread, micro-batches, every batch kept as soon as it is there."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from itertools import groupby
+
+from ..contracts import LocalProvider
+from ..errors import ProviderBadReply, ProviderError
+from ..records import Capabilities, Completion, Price, Request
+from .books import Answer, Batch, Books, Item
+from .prices import upper_bound_micro_usd, usage_cost_micro_usd
+from .replies import completed, plugin_failure
+
+logger = logging.getLogger(__name__)
+
+#: Nobody sends a bill for a model in this process, unless its provider states a price.
+_FREE = Price(input_per_million=0.0, output_per_million=0.0)
+
+
+class LocalModel:
+    """Asks one LocalProvider. ``worker`` has a single thread, shared by all local models."""
+
+    def __init__(self, provider: LocalProvider, books: Books, worker: Executor) -> None:
+        self._provider = provider
+        self._books = books
+        self._worker = worker
+
+    def bound(self, request: Request) -> int:
+        """Return the most that ``request`` can cost, in micro-USD.
+
+        Raises:
+            ProviderRefused: the model does not exist.
+        """
+        capabilities = self._provider.capabilities(request.model)
+        return upper_bound_micro_usd(request, capabilities.price or _FREE, capabilities)
+
+    async def answer(self, items: Sequence[Item], batch: Batch) -> None:
+        """Answer ``items``; what cannot be answered becomes an error in its place.
+
+        Raises:
+            BudgetExceeded: the time or the money is used up; finished micro-batches are kept.
+        """
+        for model, group in groupby(sorted(items, key=_likeness), key=lambda item: item[1].model):
+            found = list(group)
+            try:
+                capabilities = self._provider.capabilities(model)
+            except Exception as error:
+                _deliver_error(batch, found, self._named(error))
+                continue
+            for micro in _cut(found, capabilities.batch):
+                if batch.stop is not None:
+                    return
+                await self._micro_batch(micro, capabilities, batch)
+
+    async def _micro_batch(
+        self, items: Sequence[Item], capabilities: Capabilities, batch: Batch
+    ) -> None:
+        books, price = self._books, capabilities.price or _FREE
+        books.check_time()
+        try:
+            bound = sum(upper_bound_micro_usd(r, price, capabilities) for _, r in items)
+        except ProviderError as error:
+            return _deliver_error(batch, items, error)
+        reservation = await books.reserve(bound, items[0][0])
+        try:
+            answers, seconds = await self._generate([request for _, request in items])
+        except ProviderError as error:
+            books.budget.release(reservation)
+            return _deliver_error(batch, items, error)
+        finally:
+            books.landed()
+        # The time of the whole micro-batch, shared out evenly. How long one request waited for
+        # its batch says more about its neighbours than about itself, and would make the cost of
+        # a configuration depend on what happened to be measured beside it.
+        latency_ms = 1000.0 * seconds / len(items)
+        done = [
+            _finished(answer, request, capabilities, latency_ms)
+            for (_, request), answer in zip(items, answers, strict=True)
+        ]
+        pairs = [(key, answer) for (key, _), answer in zip(items, done, strict=True)]
+        books.keep((key, answer) for key, answer in pairs if isinstance(answer, Completion))
+        books.budget.settle(reservation, sum(_paid(answer, price) for answer in done))
+        for key, answer in pairs:
+            batch.deliver(key, answer)
+        return None
+
+    async def _generate(self, requests: Sequence[Request]) -> tuple[Sequence[Answer], float]:
+        started = time.perf_counter()
+        loop = asyncio.get_running_loop()
+        try:
+            answers = await loop.run_in_executor(self._worker, self._provider.generate, requests)
+        except Exception as error:
+            failure = self._named(error)
+        else:
+            self._check(answers, len(requests))
+            return answers, time.perf_counter() - started
+        raise failure
+
+    def _check(self, answers: object, count: int) -> None:
+        if not isinstance(answers, Sequence) or isinstance(answers, str):
+            problem = f"{type(answers).__name__}, not a sequence"
+        elif len(answers) != count:
+            problem = f"{len(answers)} results for {count} requests"
+        else:
+            wrong = [a for a in answers if not isinstance(a, Completion | ProviderError)]
+            if not wrong:
+                return
+            problem = f"{type(wrong[0]).__name__}, not Completion or ProviderError"
+        raise ProviderBadReply(
+            f"generate() of provider '{self._provider.name}' returned {problem}",
+            hint="this is a defect of the provider; report it to its author",
+        )
+
+    def _named(self, error: Exception) -> ProviderError:
+        if isinstance(error, ProviderError):
+            return error
+        name = self._provider.name
+        logger.debug("provider '%s' failed", name, exc_info=error)
+        return ProviderError(
+            f"provider '{name}' failed: {plugin_failure(error)}",
+            hint="this is a defect of the provider; report it to its author",
+        )
+
+
+def _finished(
+    answer: Answer, request: Request, capabilities: Capabilities, latency_ms: float
+) -> Answer:
+    if isinstance(answer, ProviderError):
+        return answer
+    price = capabilities.price or _FREE
+    micro = usage_cost_micro_usd(price, answer.tokens_in, answer.tokens_out)
+    return completed(answer, request, capabilities, latency_ms=latency_ms, micro_usd=micro)
+
+
+def _paid(answer: Answer, price: Price) -> int:
+    if isinstance(answer, ProviderError):
+        return 0
+    return usage_cost_micro_usd(price, answer.tokens_in, answer.tokens_out)
+
+
+def _deliver_error(batch: Batch, items: Sequence[Item], error: ProviderError) -> None:
+    for key, _ in items:
+        batch.deliver(key, error)
+
+
+def _likeness(item: Item) -> tuple[str, str, int, int]:
+    # Prompts of similar length, with similar room to answer, waste the least of a padded batch.
+    request = item[1]
+    length = len(request.system) + sum(len(message.content) for message in request.messages)
+    return request.model, request.adapter or "", length, request.max_tokens
+
+
+def _cut(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

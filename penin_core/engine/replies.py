@@ -1,0 +1,223 @@
+"""Reading what a service or a local model answered: a completion, or an error with a name."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import math
+import re
+import traceback
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import quote
+
+from pydantic import ValidationError
+
+from ..contracts import HttpProvider
+from ..errors import (
+    ProviderAuthError,
+    ProviderBadReply,
+    ProviderError,
+    ProviderRateLimited,
+    ProviderRefused,
+    ProviderUnavailable,
+)
+from ..records import Capabilities, Completion, Reply, Request
+
+logger = logging.getLogger(__name__)
+
+#: The longest wait that a service can impose, in seconds.
+RETRY_AFTER_CAP = 300.0
+_TRY_AGAIN = {408, 409, 425}
+_LONGEST_MESSAGE = 300
+#: Shorter keys are placeholders ("EMPTY", "none"), and masking them would damage real answers.
+_SHORTEST_SECRET = 8
+
+
+class ReplyLost(ProviderUnavailable):
+    """The request was sent and its answer never came: it may have been carried out and billed."""
+
+
+class Redactor:
+    """Masks one key wherever a text quotes it: plain, URL-encoded or in base64."""
+
+    def __init__(self, secret: str) -> None:
+        self._forms = _forms(secret) if len(secret) >= _SHORTEST_SECRET else ()
+
+    def __repr__(self) -> str:
+        return "Redactor(...)"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a redactor holds a key and cannot be pickled")
+
+    def text(self, text: str) -> str:
+        """Return ``text`` without the key."""
+        for form in self._forms:
+            text = text.replace(form, "[redacted]")
+        return text
+
+    def tree(self, value: Any) -> Any:
+        """Return a JSON value without the key."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, list):
+            return [self.tree(item) for item in value]
+        if isinstance(value, dict):
+            return {self.text(key): self.tree(item) for key, item in value.items()}
+        return value
+
+
+def _forms(secret: str) -> tuple[str, ...]:
+    forms = {secret, quote(secret, safe="")}
+    for shift in range(3):
+        # In base64 of a longer text the key starts at one of three alignments; the characters at
+        # both ends mix with its neighbours and are left out.
+        encoded = base64.b64encode(b"\0" * shift + secret.encode()).decode().rstrip("=")
+        forms.add(encoded[(0, 2, 3)[shift] : len(encoded) - 1])
+    return tuple(sorted(forms, key=len, reverse=True))
+
+
+def status_error(provider: str, reply: Reply, now: datetime | None = None) -> ProviderError:
+    """Return the error that a reply outside 200-299 stands for, with the service's own words."""
+    message = f"provider '{provider}' answered {reply.status}: {service_message(reply)}"
+    error = _error_for(reply.status, message)
+    error.retry_after = retry_after(reply.headers, now or datetime.now(timezone.utc))
+    return error
+
+
+def _error_for(status: int, message: str) -> ProviderError:
+    if status in (401, 403):
+        return ProviderAuthError(message, hint="check the key, and what it is allowed to use")
+    if status == 429:
+        return ProviderRateLimited(message, hint="wait, or raise the limit at the service")
+    if status in _TRY_AGAIN or status >= 500:
+        return ProviderUnavailable(message, hint="try again later")
+    if 300 <= status < 400:
+        hint = "redirects are not followed, so that the key goes nowhere else; correct base_url"
+        return ProviderRefused(message, hint=hint)
+    return ProviderRefused(message, hint="check the model, its parameters and base_url")
+
+
+def service_message(reply: Reply) -> str:
+    """Return what a service says about an error, in one line of at most 300 characters.
+
+    Knows the shapes of OpenAI (``{"error": {"message"}}``), Mistral (``{"message"}``), FastAPI
+    (``{"detail": [{"loc", "msg"}]}``) and xAI (``{"error": "text"}``).
+    """
+    body = reply.body
+    found = None
+    if isinstance(body, dict):
+        for name in ("error", "message", "detail"):
+            found = _words(body.get(name))
+            if found:
+                break
+    if not found:
+        kind = reply.headers.get("content-type", "").split(";")[0] or "nothing"
+        found = f"no reason given ({kind})"
+    return shorten(found)
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        inner = _words(value.get("message")) or _words(value.get("detail"))
+        return inner or (_field_problem(value) if "msg" in value else "")
+    if isinstance(value, list):
+        return "; ".join(filter(None, map(_words, value)))
+    return ""
+
+
+def _field_problem(item: Mapping[str, Any]) -> str:
+    place = item.get("loc")
+    path = ".".join(map(str, place)) if isinstance(place, list) else ""
+    return f"{path}: {item['msg']}" if path else str(item["msg"])
+
+
+def shorten(text: str) -> str:
+    """Return ``text`` as one printable line of at most 300 characters."""
+    line = re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", text).strip()
+    return line if len(line) <= _LONGEST_MESSAGE else f"{line[: _LONGEST_MESSAGE - 1]}…"
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Return the seconds that ``Retry-After`` asks to wait, at most 300; None where it is absent.
+
+    Source: RFC 9110, section 10.2.3 (a number of seconds, or an HTTP date).
+    """
+    value = headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            date = parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        aware = date if date.tzinfo else date.replace(tzinfo=timezone.utc)
+        seconds = (aware - now).total_seconds()
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), RETRY_AFTER_CAP)
+
+
+def decode(provider: HttpProvider, reply: Reply, redact: Callable[[str], str]) -> Completion:
+    """Let ``provider`` read ``reply``.
+
+    Raises:
+        ProviderError: the provider recognised an error in the reply.
+        ProviderBadReply: it could not read the reply; the message says what was missing.
+    """
+    try:
+        completion = provider.decode(reply)
+    except ProviderError:
+        raise
+    except Exception as error:
+        logger.debug("decode of provider '%s' failed: %s", provider.name, type(error).__name__)
+        problem = redact(plugin_failure(error))
+    else:
+        if isinstance(completion, Completion):
+            return completion
+        problem = f"decode() returned {type(completion).__name__}, not Completion"
+    # Raised out here, so that it carries no context whose frames hold the whole reply.
+    raise ProviderBadReply(
+        f"the reply of provider '{provider.name}' cannot be read: {problem}",
+        hint="check that base_url leads to the service that this provider is written for",
+    )
+
+
+def plugin_failure(error: Exception) -> str:
+    """Say what went wrong in a plugin: the kind of error, its words, and the line of code."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_input=False, include_url=False)[0]
+        return shorten(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+    words = f"field {error} is missing" if isinstance(error, KeyError) else str(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    line = f" at `{frames[-1].line}`" if frames and frames[-1].line else ""
+    return shorten(f"{type(error).__name__}: {words}{line}")
+
+
+def completed(
+    completion: Completion,
+    request: Request,
+    capabilities: Capabilities,
+    *,
+    latency_ms: float,
+    micro_usd: int,
+) -> Completion:
+    """Return ``completion`` with what the engine knows about it."""
+    dropped = [name for name in capabilities.refused if _carries(request, name)]
+    return completion.model_copy(
+        update={
+            "latency_ms": latency_ms,
+            "cost_usd": micro_usd / 1_000_000,
+            "dropped": tuple(dict.fromkeys([*completion.dropped, *dropped])),
+        }
+    )
+
+
+def _carries(request: Request, parameter: str) -> bool:
+    if parameter not in Request.model_fields:
+        return False
+    return getattr(request, parameter) not in (None, False, "", {})

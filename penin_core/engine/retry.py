@@ -1,0 +1,54 @@
+"""When to try again: after trouble that may pass, with full jitter, never before a service asks.
+
+Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from secrets import SystemRandom
+from typing import TypeVar
+
+from ..errors import ProviderError
+
+T = TypeVar("T")
+Sleep = Callable[[float], Awaitable[object]]
+
+TRIES = 5
+_FIRST_S = 0.5
+_LONGEST_S = 30.0
+_chance = SystemRandom().random
+
+
+def pause(error: ProviderError, attempt: int, chance: Callable[[], float] = _chance) -> float:
+    """Return the seconds to wait after the ``attempt``-th failure, counted from 0.
+
+    What the service asked for wins; else a uniform draw from [0, min(30, 0.5 * 2**attempt)].
+    """
+    if error.retry_after is not None:
+        return error.retry_after
+    return chance() * min(_LONGEST_S, _FIRST_S * 2.0**attempt)
+
+
+async def retried(
+    attempt: Callable[[], Awaitable[T]],
+    *,
+    sleep: Sleep,
+    seconds_left: Callable[[], float],
+    may_repeat: Callable[[ProviderError], bool] = lambda error: error.transient,
+) -> T:
+    """Return what ``attempt`` returns, within five tries and the time that is left.
+
+    Raises:
+        ProviderError: the last one, where no further try is allowed or there is no time for it.
+    """
+    tries = 0
+    while True:
+        try:
+            return await attempt()
+        except ProviderError as error:
+            wait = pause(error, tries)
+            tries += 1
+            if tries == TRIES or not may_repeat(error) or wait >= seconds_left():
+                raise
+        await sleep(wait)

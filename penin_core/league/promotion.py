@@ -1,0 +1,148 @@
+"""LeagueOrchestrator: moves the champion, by hand or at the end of a cycle, and takes it back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from penin_core.errors import PromotionRefused, StateError
+from penin_core.ledger.champion import (
+    Champion,
+    current_champion,
+    last_good,
+    quarantined,
+    sync_champion,
+)
+from penin_core.ledger.store import WORMLedger
+from penin_core.league.decision import decide_promotion
+from penin_core.records import Configuration
+
+LAST_GOOD = "LAST_GOOD"
+
+
+class LeagueOrchestrator:
+    """The champion of one ledger: who it is, and every way in which it can change."""
+
+    decide_promotion = staticmethod(decide_promotion)
+
+    def __init__(self, state: Path, ledger: WORMLedger) -> None:
+        self.state = state
+        self.ledger = ledger
+
+    def champion(self) -> Champion | None:
+        """Return the champion; the pointer file is brought up to date on the way."""
+        return sync_champion(self.state, self.ledger)
+
+    def promote(self, run_id: str, *, force: bool = False, reason: str = "") -> Champion:
+        """Make the candidate of a run the champion, after checking its gates again.
+
+        Raises:
+            PromotionRefused: a gate, the evidence or the quarantine says no, and ``force`` is not
+                set; or ``force`` is set without a reason.
+            StateError: there is no such run, or it was a dry run without artifacts.
+        """
+        run = self.ledger.run(run_id)
+        champion = self._require_champion()
+        objections = self._objections(run, champion)
+        if objections and not force:
+            raise PromotionRefused(
+                f"run {run_id} is not promoted: {'; '.join(objections)}",
+                hint="--force --reason TEXT overrides, and the ledger says so",
+            )
+        if force and not reason.strip():
+            raise PromotionRefused("an override needs a reason", hint="add --reason TEXT")
+        body = promotion_body(self._config_of(run), run_id, champion)
+        if force:
+            override = {"run_id": run_id, "reason": reason, "objections": objections}
+            self.ledger.record_many(
+                [("OVERRIDE", override), ("PROMOTE", {**body, "reason": reason})]
+            )
+        else:
+            self.ledger.record_event("PROMOTE", {**body, "reason": reason or "by hand"})
+        return self._moved()
+
+    def rollback(self, to: str = LAST_GOOD, *, reason: str = "") -> Champion:
+        """Return to the last good champion, or to the one of a named run.
+
+        What is left is quarantined: it is not promoted again without ``force``.
+
+        Raises:
+            StateError: there is no earlier champion, or that run never was one.
+        """
+        champion = self._require_champion()
+        target = last_good(self.ledger) if to == LAST_GOOD else self._earlier(to)
+        if target is None:
+            raise StateError(
+                "there is no earlier champion to return to", hint="penin champion shows the history"
+            )
+        body = promotion_body(target.config, target.run_id, champion)
+        self.ledger.record_event("ROLLBACK", {**body, "reason": reason or "by hand"})
+        return self._moved()
+
+    def _moved(self) -> Champion:
+        champion = self.champion()
+        assert champion is not None
+        return champion
+
+    def _require_champion(self) -> Champion:
+        champion = self.champion()
+        if champion is None:
+            raise StateError("there is no champion yet", hint="penin evolve makes one")
+        return champion
+
+    def _earlier(self, run_id: str) -> Champion | None:
+        run = self.ledger.run(run_id)
+        for entry in reversed(self.ledger.events(("BOOTSTRAP", "PROMOTE", "ROLLBACK"))):
+            if entry.body["run_id"] == run["id"]:
+                return Champion.of(entry)
+        raise StateError(
+            f"run {run_id} never was the champion", hint="penin promote makes a candidate champion"
+        )
+
+    def _config_of(self, run: Mapping[str, Any]) -> dict[str, Any]:
+        from penin_core.ledger.artifacts import read_json
+
+        config = read_json(self.state, run["id"], "config.json")
+        if Configuration.model_validate(config).hash != run["candidate_cfg_hash"]:
+            raise StateError(
+                f"the configuration stored for run {run['id']} is not the measured one"
+            )
+        return config
+
+    def _objections(self, run: Mapping[str, Any], champion: Champion) -> list[str]:
+        """Return every reason against promoting this run today, in words."""
+        detail = self.ledger.entry(run["idx"]).body.get("detail", {})
+        evidence = detail.get("confirmation") or {}
+        beta_min = detail.get("params", {}).get("beta_min", 0.02)
+        delta = run["delta_linf"]
+        checks = {
+            "it is the champion's own baseline": run["kind"] == "challenger",
+            "it was a dry run": not run["dry_run"],
+            f"its verdict was fail ({run['reason']})": run["verdict"] != "fail",
+            "Σ-Guard did not pass": run["sigma_guard_ok"] == 1,
+            "IR→IC did not pass": run["ir_ic_ok"] in (1, None) and bool(detail.get("guards")),
+            f"ΔL∞ is {delta}, at least {beta_min} is needed": delta is not None
+            and delta >= beta_min,
+            "its gain is not proved": evidence.get("proved") is True,
+            "it was measured against another champion": detail.get("champion")
+            == champion.config_hash,
+            "it is quarantined after a rollback": run["candidate_cfg_hash"]
+            not in quarantined(self.ledger),
+        }
+        return [objection for objection, ok in checks.items() if not ok]
+
+
+def promotion_body(
+    config: Mapping[str, Any], run_id: str, before: Champion | None
+) -> dict[str, Any]:
+    """Return the body of an entry after which ``config`` is the champion."""
+    return {
+        "config": dict(config),
+        "config_hash": Configuration.model_validate(config).hash,
+        "run_id": run_id,
+        "previous_run_id": None if before is None else before.run_id,
+    }
+
+
+__all__ = ["LAST_GOOD", "LeagueOrchestrator", "current_champion", "promotion_body"]

@@ -1,0 +1,226 @@
+"""A leaf: the exact bytes of one entry, RFC 8785 JSON of ``{"body", "kind", "ts", "v"}``.
+
+``v`` is the format (1), ``kind`` is ``RUN`` or an event kind, ``ts`` is UTC in ISO 8601 with
+microseconds, ``body`` an object. What cannot be written in one way only has no leaf: NaN,
+infinity, integers beyond 2**53 - 1, keys that are no strings, lone surrogates.
+
+Source: Rundgren, Jordan, Erdtman, "JSON Canonicalization Scheme", RFC 8785 (2020),
+DOI 10.17487/RFC8785.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import rfc8785
+
+#: Longest leaf in bytes: the tile format of C2SP counts it in an unsigned 16-bit integer.
+LEAF_LIMIT = 65_535
+#: Deepest nesting of arrays and objects in the body of a leaf.
+DEPTH_LIMIT = 64
+#: Largest integer that every JSON reader keeps exact.
+INTEGER_LIMIT = 2**53 - 1
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+_BEYOND_BMP = re.compile(rb"[\xf0-\xf4]")
+_KEYS = {"body", "kind", "ts", "v"}
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One entry, read back. ``body_json`` is the canonical text of ``body``."""
+
+    kind: str
+    ts: str
+    body: dict[str, Any]
+    body_json: str
+
+
+def encode(value: Any, name: str = "value") -> bytes:
+    """Return the canonical JSON of ``value``; ``name`` is what an error calls it.
+
+    Raises:
+        ValueError: ``value`` has no canonical form; the message says where, as in
+            ``body.scores[3] is nan``.
+    """
+    try:
+        data = rfc8785.dumps(value)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(next(_faults(value, name, 1), f"{name}: {error}")) from error
+    if _may_be_deep(data):
+        for fault in _faults(value, name, 1):
+            raise ValueError(fault)
+    return data
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of the canonical JSON of ``value`` in lower-case hex."""
+    return hashlib.sha256(encode(value)).hexdigest()
+
+
+def timestamp(moment: datetime) -> str:
+    """Return an aware time in the form that leaves use, ``2026-11-22T07:35:01.123456Z``."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def make(kind: str, ts: str, body: Mapping[str, Any]) -> bytes:
+    """Return the leaf of an entry.
+
+    Raises:
+        ValueError: ``body`` has no canonical form, or the leaf is longer than ``LEAF_LIMIT``.
+    """
+    # In this order the four keys are sorted, so the whole is canonical when its parts are.
+    data = b'{"body":' + encode(dict(body), kind) + _tail(kind, ts)
+    if len(data) > LEAF_LIMIT:
+        raise ValueError(
+            f"the {kind} entry has {len(data)} bytes, more than {LEAF_LIMIT}: "
+            "put the large part into a file of the run and its SHA-256 into the entry"
+        )
+    return data
+
+
+def read(data: bytes) -> Leaf:
+    """Return what a leaf says.
+
+    Raises:
+        ValueError: the bytes are not a leaf, or not in canonical form.
+    """
+    if not 0 < len(data) <= LEAF_LIMIT:
+        raise ValueError(f"a leaf of {len(data)} bytes; 1 to {LEAF_LIMIT} are allowed")
+    try:
+        value = parse(data)
+    except RecursionError as error:
+        raise ValueError("the leaf is nested too deeply") from error
+    if not isinstance(value, dict) or value.keys() != _KEYS:
+        raise ValueError("the leaf is not an object with body, kind, ts and v")
+    kind, ts, body, version = value["kind"], value["ts"], value["body"], value["v"]
+    if type(version) is not int or version != 1:
+        raise ValueError(f"leaf format v is {version!r}, expected 1")
+    if not isinstance(kind, str) or not isinstance(body, dict):
+        raise ValueError("kind is not a string, or body is not an object")
+    if not isinstance(ts, str) or not _TIME.fullmatch(ts):
+        raise ValueError(f"ts is {ts!r}, expected UTC in ISO 8601 with microseconds")
+    return Leaf(kind, ts, body, data[8 : len(data) - len(_tail(kind, ts))].decode())
+
+
+def parse(data: bytes) -> Any:
+    """Return the value of canonical JSON.
+
+    Raises:
+        ValueError: ``data`` is not JSON, or not the one canonical way to write its value.
+    """
+    if _is_plain(data):
+        try:
+            text = data.decode()
+            value = _PLAIN.decode(text)
+            if _WRITER.encode(value) == text:
+                return value
+        except _NotPlainError:
+            pass
+    value = _ANY.decode(data.decode())
+    if rfc8785.dumps(value) != data:
+        raise ValueError("not in canonical form (RFC 8785)")
+    return value
+
+
+def _tail(kind: str, ts: str) -> bytes:
+    return b',"kind":' + rfc8785.dumps(kind) + b',"ts":' + rfc8785.dumps(ts) + b',"v":1}'
+
+
+# Reading has a fast road. The standard library writes most documents exactly as RFC 8785 does;
+# it differs in the order of keys beyond the basic plane, in floats with an exponent or without a
+# fraction, and in integers that a double cannot hold. Documents with any of these take the slow
+# road, through the reference implementation.
+
+
+class _NotPlainError(Exception):
+    """The document needs the slow road."""
+
+
+def _is_plain(data: bytes) -> bool:
+    return not _may_be_deep(data) and (data.isascii() or not _BEYOND_BMP.search(data))
+
+
+def _may_be_deep(data: bytes) -> bool:
+    return data.count(b"[") + data.count(b"{") > DEPTH_LIMIT
+
+
+def _plain_float(token: str) -> float:
+    if "e" in token or "E" in token or token.endswith(".0"):
+        raise _NotPlainError
+    value = float(token)
+    if not 1e-4 <= abs(value) < 1e16:
+        raise _NotPlainError
+    return value
+
+
+def _plain_int(token: str) -> int:
+    if len(token) > 15:
+        raise _NotPlainError
+    return int(token)
+
+
+def _any_int(token: str) -> int | float:
+    # A large double is written without an exponent, so it reads as an integer. Few digits first:
+    # int() is slow, and limited, on very long ones.
+    if len(token) <= 17 and abs(value := int(token)) <= INTEGER_LIMIT:
+        return value
+    return float(token)
+
+
+def _no_constant(token: str) -> float:
+    raise ValueError(f"{token} is not JSON")
+
+
+_PLAIN = json.JSONDecoder(
+    parse_float=_plain_float, parse_int=_plain_int, parse_constant=_no_constant
+)
+_ANY = json.JSONDecoder(parse_int=_any_int, parse_constant=_no_constant)
+_WRITER = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
+
+
+def _faults(value: Any, path: str, depth: int) -> Iterator[str]:
+    """Yield what has no canonical form, outermost and leftmost first."""
+    match value:
+        case None | bool():
+            return
+        case int() if abs(value) > INTEGER_LIMIT:
+            yield f"{path} is {value}, beyond the integers that JSON keeps exact (2**53 - 1)"
+        case float() if not math.isfinite(value):
+            yield f"{path} is {value}"
+        case str() if _is_broken(value):
+            yield f"{path} holds a lone surrogate"
+        case int() | float() | str():
+            return
+        case dict() | list() | tuple() if depth > DEPTH_LIMIT:
+            yield f"{path} is nested deeper than {DEPTH_LIMIT} levels"
+        case dict():
+            for key, item in value.items():
+                if not isinstance(key, str):
+                    yield f"{path} has the key {key!r}, which is not a string"
+                elif _is_broken(key):
+                    yield f"{path} has a key with a lone surrogate"
+                else:
+                    yield from _faults(item, f"{path}.{key}", depth + 1)
+        case list() | tuple():
+            for at, item in enumerate(value):
+                yield from _faults(item, f"{path}[{at}]", depth + 1)
+        case _:
+            yield f"{path} is a {type(value).__name__}, which JSON does not have"
+
+
+def _is_broken(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False

@@ -1,0 +1,164 @@
+"""What is read from an open ledger: entries, rows of the two views, and the verification."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from penin_core.errors import LedgerInvalid, StateError
+from .audit import Verification, audit
+from .leaves import read
+from .merkle import leaf_hash, root
+from .rows import COLUMNS, EVENT_KINDS
+
+
+class Cursor(Protocol):
+    """The part of a database cursor that is used here."""
+
+    def fetchone(self) -> Any: ...
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Connection(Protocol):
+    """The part of a database connection that is used here."""
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ..., /) -> Cursor: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry: its index from 0, its RFC 6962 leaf hash in hex, its time (UTC, ISO 8601)."""
+
+    idx: int
+    leaf_hash: str
+    ts: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEntry(Entry):
+    """An entry that was read back, with all that it says."""
+
+    kind: str
+    body: dict[str, Any]
+
+
+_SELECT = {
+    table: f"SELECT {', '.join(names)} FROM {table}"  # noqa: S608
+    for table, names in COLUMNS.items()
+}
+
+
+class Readable(ABC):
+    """The readers of a ledger. Every call sees one snapshot of it."""
+
+    @abstractmethod
+    def _reading(self) -> AbstractContextManager[Connection]:
+        """Give a connection for one caller at a time."""
+
+    @property
+    def size(self) -> int:
+        """The number of entries."""
+        with self._reading() as connection:
+            return size(connection)
+
+    def root(self) -> str:
+        """Return the RFC 6962 root over all entries in hex; reads them all."""
+        with self._reading() as connection:
+            leaves = connection.execute("SELECT leaf FROM entries ORDER BY idx")
+            return root(leaf_hash(leaf) for (leaf,) in leaves).hex()
+
+    def entry(self, idx: int) -> StoredEntry:
+        """Return one entry.
+
+        Raises:
+            StateError: there is no such entry.
+            LedgerInvalid: it is not a canonical leaf.
+        """
+        with self._reading() as connection:
+            query = "SELECT idx, leaf FROM entries WHERE idx = ?"
+            found = connection.execute(query, (idx,)).fetchone()
+        if found is None:
+            raise StateError(f"the ledger has no entry {idx}: it has {self.size}")
+        return _stored(*found)
+
+    def events(self, kind: str | Collection[str] | None = None) -> list[StoredEntry]:
+        """Return the events of a kind, of several, or all, oldest first.
+
+        Raises:
+            LedgerInvalid: one of them is not a canonical leaf.
+        """
+        kinds = EVENT_KINDS if kind is None else (kind,) if isinstance(kind, str) else tuple(kind)
+        marks = ", ".join("?" * len(kinds))
+        query = (
+            "SELECT idx, leaf FROM events JOIN entries USING (idx) "  # noqa: S608
+            f"WHERE kind IN ({marks}) ORDER BY idx"
+        )
+        with self._reading() as connection:
+            return [_stored(idx, leaf) for idx, leaf in connection.execute(query, kinds)]
+
+    def runs(
+        self, limit: int | None = None, *, cycle_id: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Return rows of ``runs``, newest first: at most ``limit``, of one cycle if it is named."""
+        where = "" if cycle_id is None else "WHERE cycle_id = ?1"
+        query = f"{_SELECT['runs']} {where} ORDER BY idx DESC LIMIT ?2"
+        with self._reading() as connection:
+            rows = connection.execute(query, (cycle_id, -1 if limit is None else limit))
+            return [dict(zip(COLUMNS["runs"], row, strict=True)) for row in rows]
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        """Return the row of one run; ``entry(row["idx"]).body`` has its ``detail``.
+
+        Raises:
+            StateError: there is no such run.
+        """
+        with self._reading() as connection:
+            row = connection.execute(f"{_SELECT['runs']} WHERE id = ?", (run_id,)).fetchone()
+        if row is None:
+            hint = "`penin status` lists the runs."
+            raise StateError(f"run {run_id!r} is not in the ledger", hint=hint)
+        return dict(zip(COLUMNS["runs"], row, strict=True))
+
+
+def size(connection: Connection) -> int:
+    """Return the number of entries: one more than the last index."""
+    return int(connection.execute("SELECT coalesce(max(idx), -1) + 1 FROM entries").fetchone()[0])
+
+
+def check(connection: Connection, blank: Connection) -> Verification:
+    """Verify a ledger; ``blank`` is an empty one with the tables and triggers as they must be."""
+    found = audit(
+        connection.execute("SELECT idx, leaf FROM entries ORDER BY idx"),
+        connection.execute(f"{_SELECT['runs']} ORDER BY idx"),
+        connection.execute(f"{_SELECT['events']} ORDER BY idx"),
+    )
+    fault = found.reason or _schema_fault(connection, blank) or _integrity_fault(connection)
+    return replace(found, valid=not fault, reason=fault)
+
+
+def _schema_fault(connection: Connection, blank: Connection) -> str:
+    query = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name"
+    wanted, found = dict(blank.execute(query)), dict(connection.execute(query))
+    for name in sorted(wanted.keys() | found.keys()):
+        if name not in found:
+            return f"{name} is missing in the schema: the ledger is no longer append-only"
+        if found[name] != wanted.get(name):
+            return f"{name} in the schema was added or changed"
+    return ""
+
+
+def _integrity_fault(connection: Connection) -> str:
+    fault = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    return "" if fault == "ok" else f"SQLite's integrity check: {fault}"
+
+
+def _stored(idx: int, data: bytes) -> StoredEntry:
+    try:
+        leaf = read(data)
+    except ValueError as error:
+        hint = "`penin ledger verify` checks all entries."
+        raise LedgerInvalid(f"entry {idx} cannot be read: {error}", hint=hint) from error
+    return StoredEntry(idx, leaf_hash(data).hex(), leaf.ts, leaf.kind, leaf.body)

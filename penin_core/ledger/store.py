@@ -1,0 +1,320 @@
+"""The ledger in SQLite: append, read, verify.
+
+``entries(idx, leaf)`` is the ledger. ``runs`` and ``events`` are filled from it in the same
+transaction and checked against it by ``verify``. Nothing is ever changed or deleted.
+
+Lock rule: every write transaction, every checkpoint and every close of the read-write connection
+happens under an exclusive ``flock`` on ``ledger.lock``. That makes waiting writers take turns, and
+it keeps the two sides of SQLite's WAL-reset race (versions before 3.51.3) apart. The state
+directory must lie on a local file system with working locks; network file systems are not
+supported. Readers open the database read-only and neither wait for writers nor hold them up.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from penin_core.errors import LedgerInvalid, PeninError, StateError
+from . import queries
+from .audit import Verification
+from .leaves import make, timestamp
+from .files import FileLock, is_file
+from .merkle import leaf_hash
+from .queries import Entry, StoredEntry
+from .rows import COLUMNS, RUN, Row, derive
+from .schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
+
+__all__ = ["Entry", "StoredEntry", "Verification", "WORMLedger"]
+
+_PRAGMAS = {
+    "busy_timeout": 30_000,
+    "synchronous": 2,  # FULL: the WAL is synced at every commit
+    "foreign_keys": 1,
+    "recursive_triggers": 1,
+    "trusted_schema": 0,
+    "cell_size_check": 1,
+    "mmap_size": 0,
+}
+_INSERT = {
+    table: f"INSERT INTO {table} VALUES ({', '.join('?' * len(names))})"  # noqa: S608
+    for table, names in COLUMNS.items()
+}
+
+
+class WORMLedger(queries.Readable):
+    """A ledger that only grows, in the file ``path`` (``ledger.db`` of a state directory).
+
+    The file is made by the first append; until then the ledger is empty. An object may be shared
+    by threads, but not by processes: after a fork, open another one.
+
+    Raises:
+        LedgerInvalid: the file is damaged, or is not a ledger.
+        StateError: the file cannot be read, or a newer version of penin wrote it.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        #: The lock of every writer; hold it to keep the ledger from growing meanwhile.
+        self.lock = FileLock(self.path.with_suffix(".lock"))
+        self._readers: list[sqlite3.Connection] = []
+        self._writers: list[sqlite3.Connection] = []
+        self._reading_one_by_one = threading.RLock()
+        self._suspect = False
+        # Also at the end of the program: the last close writes a checkpoint and needs the lock.
+        weakref.finalize(self, _close, self.lock, self._readers, self._writers)
+        with self._reading():
+            pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files; using the ledger again opens them again."""
+        with self._reading_one_by_one:
+            _close(self.lock, self._readers, [])
+        _close(self.lock, [], self._writers)
+
+    def record_run(self, run: Mapping[str, Any]) -> Entry:
+        """Append a run: the columns of ``runs`` by name, and optionally an object ``detail``.
+
+        Money is ``cost_micro_usd``, an integer. A field that is missing or ``None`` was not
+        measured; ``id``, ``kind``, ``candidate_cfg_hash``, ``verdict`` and ``dry_run`` must be
+        there.
+
+        Raises: as ``record_many``.
+        """
+        return self.record_many([(RUN, run)])[0]
+
+    def record_event(self, kind: str, body: Mapping[str, Any], run_id: str | None = None) -> Entry:
+        """Append an event of one of ``EVENT_KINDS``; ``run_id`` becomes part of the body.
+
+        BOOTSTRAP, PROMOTE and ROLLBACK carry ``config``, ``config_hash`` and ``run_id`` of the
+        configuration that is the champion after the event.
+
+        Raises: as ``record_many``.
+        """
+        if run_id is not None:
+            if body.get("run_id", run_id) != run_id:
+                raise ValueError(f"run_id is {run_id!r}, but {body['run_id']!r} in the body")
+            body = {**body, "run_id": run_id}
+        return self.record_many([(kind, body)])[0]
+
+    def record_many(self, items: Iterable[tuple[str, Mapping[str, Any]]]) -> list[Entry]:
+        """Append ``(kind, body)`` pairs, all or none; when this returns they are on the disk.
+
+        Raises:
+            ValueError: an item has no canonical form, is longer than 65,535 bytes, has an unknown
+                kind or field, lacks a required one, or reuses a run id. Nothing is appended.
+            StateError: the state directory cannot be written.
+            LedgerInvalid: the file is damaged, or an earlier write failed and the ledger no longer
+                verifies.
+        """
+        ts = timestamp(datetime.now(UTC))
+        leaves = [make(kind, ts, body) for kind, body in items]
+        rows = [derive(leaf) for leaf in leaves]
+        if not leaves:
+            return []
+        with self.lock:
+            first = self._append(leaves, rows)
+        hashes = (leaf_hash(leaf).hex() for leaf in leaves)
+        return [Entry(idx, hexadecimal, ts) for idx, hexadecimal in enumerate(hashes, first)]
+
+    def verify(self) -> Verification:
+        """Check everything that this file can prove, in one snapshot; name what fails first.
+
+        Indices without gaps, canonical leaves, rows equal to their entries, tables and triggers as
+        this version makes them, and SQLite's own integrity check. A removed tail leaves no trace
+        in this file: compare with the champion pointer or with a root that was kept elsewhere.
+        """
+        with self._reading() as connection, _blank() as blank:
+            # Text that is no longer UTF-8 must differ, not raise.
+            connection.text_factory = _any_text
+            try:
+                connection.execute("BEGIN")
+                return queries.check(connection, blank)
+            except sqlite3.DatabaseError as error:
+                return Verification(False, 0, "", reason=f"{self.path} is damaged: {error}")
+            finally:
+                connection.text_factory = str
+                _roll_back(connection)
+
+    def settings(self) -> dict[str, int | str]:
+        """Return the settings in force on the connection that writes, and SQLite's version."""
+        names = ("journal_mode", "application_id", "user_version", *_PRAGMAS)
+        with self.lock:
+            connection = self._writer()
+            values = {name: _pragma(connection, name) for name in names}
+        return {**values, "sqlite_version": sqlite3.sqlite_version}
+
+    def _append(self, leaves: list[bytes], rows: list[Row]) -> int:
+        """Write entries and rows in one transaction; return the index of the first."""
+        connection = self._writer()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            first = queries.size(connection)
+            for idx, (leaf, row) in enumerate(zip(leaves, rows, strict=True), first):
+                connection.execute("INSERT INTO entries VALUES (?, ?)", (idx, leaf))
+                connection.execute(_INSERT[row.table], (*row.values, idx))
+            connection.execute("COMMIT")
+        except sqlite3.IntegrityError as error:
+            raise ValueError(f"the ledger refuses this: {error}") from error
+        except sqlite3.Error as error:
+            # Whether it is on the disk is unknown, and a sync is never tried again on the same
+            # file descriptor: give the connection up, and verify before the next append.
+            self._suspect = True
+            _close(self.lock, [], self._writers)
+            raise _explained(error, self.path, "written") from error
+        finally:
+            if self._writers:
+                _roll_back(connection)
+        return first
+
+    def _writer(self) -> sqlite3.Connection:
+        if not self._writers:
+            # A file that is not ours is refused before it is opened for writing.
+            with self._reading():
+                pass
+            if self._suspect and (reason := self.verify().reason):
+                raise LedgerInvalid(f"{self.path} is invalid after a failed write: {reason}")
+            self._writers.append(_open_for_writing(self.path))
+            self._suspect = False
+        return self._writers[0]
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._reading_one_by_one:
+            try:
+                if not self._readers and (found := _open_for_reading(self.path)):
+                    self._readers.append(found)
+                if self._readers:
+                    yield self._readers[0]
+                else:
+                    with _blank() as nothing_written_yet:
+                        yield nothing_written_yet
+            except sqlite3.Error as error:
+                raise _explained(error, self.path, "read") from error
+
+
+def _close(
+    lock: FileLock, readers: list[sqlite3.Connection], writers: list[sqlite3.Connection]
+) -> None:
+    while readers:
+        readers.pop().close()
+    if writers:
+        with lock:
+            writers.pop().close()
+        lock.close()
+
+
+@contextmanager
+def _blank() -> Iterator[sqlite3.Connection]:
+    """Give an empty ledger in memory."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        _migrate(connection, 0)
+        yield connection
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    for name, value in _PRAGMAS.items():
+        connection.execute(f"PRAGMA {name} = {value}")
+    return connection
+
+
+def _open_for_reading(path: Path) -> sqlite3.Connection | None:
+    """Open the ledger read-only; ``None`` as long as nothing was written."""
+    if not is_file(path):
+        return None
+    connection = _connect(path, "ro")
+    try:
+        if _version(connection, path):
+            return connection
+    except BaseException:
+        connection.close()
+        raise
+    connection.close()
+    return None
+
+
+def _open_for_writing(path: Path) -> sqlite3.Connection:
+    """Open the ledger; make it, or bring it to the current schema version. Needs the lock."""
+    try:
+        connection = _connect(path, "rwc")
+        try:
+            mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            if mode != "wal":
+                raise StateError(f"{path} cannot use a write-ahead log: journal_mode is {mode}")
+            _migrate(connection, _version(connection, path))
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as error:
+        raise _explained(error, path, "opened for writing") from error
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection, version: int) -> None:
+    for step, statements in enumerate(MIGRATIONS[version:], version + 1):
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in statements:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {step}")
+        connection.execute("COMMIT")
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the schema version, 0 for an empty database; refuse what is not a ledger."""
+    application, version = (_pragma(connection, n) for n in ("application_id", "user_version"))
+    objects = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if (application, version, objects) == (0, 0, 0):
+        return 0
+    if application != APPLICATION_ID or version < 1:
+        raise LedgerInvalid(
+            f"{path} is a database, but not a ledger of penin",
+            hint="Choose another state directory; this file was left as it is.",
+        )
+    if version > SCHEMA_VERSION:
+        raise StateError(
+            f"{path} has schema version {version}, this penin knows up to {SCHEMA_VERSION}",
+            hint="Upgrade penin-core.",
+        )
+    return int(version)
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> Any:
+    return connection.execute(f"PRAGMA {name}").fetchone()[0]
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+
+
+def _any_text(data: bytes) -> str:
+    return data.decode(errors="surrogateescape")
+
+
+def _explained(error: sqlite3.Error, path: Path, what: str) -> PeninError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        hint = "Restore the state directory from a copy; the file was left as it is."
+        return LedgerInvalid(f"{path} is damaged: {error}", hint=hint)
+    hint = "The state directory must be a writable folder with space left, on a local file system."
+    return StateError(f"{path} cannot be {what}: {error}", hint=hint)

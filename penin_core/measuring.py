@@ -1,0 +1,166 @@
+"""From answers to numbers: probes, task rows and the four axes of a measurement."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from statistics import fmean
+
+import numpy as np
+
+from .contracts import Evaluator
+from .errors import EvaluationFailed, PeninError
+from .records import Axis, Completion, Measurement, Request, Task, TaskRow
+
+AXES: tuple[Axis, ...] = ("U", "S", "C", "L")
+#: Above this share of failed calls the evaluation fails, not the candidate.
+MAX_ERRORS = 0.20
+#: Splits with a purpose of their own; they do not count in U, S and C.
+SPECIAL_SPLITS = ("ood", "composed")
+
+Parts = Mapping[str, tuple[float | None, Evaluator]]
+
+
+@dataclass
+class Probe:
+    """One evaluator on one task: what is asked, what came back, and the score."""
+
+    evaluator: Evaluator
+    task: Task
+    variants: Sequence[Task]
+    requests: Sequence[Request]
+    completions: list[Completion] = field(default_factory=list)
+    error: str | None = None
+    score: float = 0.0
+
+    def settle(self) -> None:
+        """Score the answers, unless one of them is an error."""
+        if self.error is None:
+            with blame(self.evaluator, self.task):
+                value = self.evaluator.score(self.task, self.completions)
+            self.score = unit(value, self.evaluator, self.task)
+
+
+def tasks_for(evaluator: Evaluator, tasks: Sequence[Task]) -> list[Task]:
+    """Return the tasks that ``evaluator`` can score: the special splits only where they belong."""
+    special = () if evaluator.axis == "L" else SPECIAL_SPLITS
+    return [t for t in tasks if t.split not in (*special, "ood") and evaluator.applies(t)]
+
+
+def _aggregate(evaluator: Evaluator, pool: Sequence[Probe]) -> float | None:
+    scored = [(p.task, p.completions, p.score) for p in pool if p.error is None]
+    if 1 - len(scored) / len(pool) > MAX_ERRORS:
+        return None
+    with blame(evaluator, pool[0].task):
+        value = evaluator.aggregate(scored)
+    return None if value is None else unit(value, evaluator, pool[0].task)
+
+
+def _axis_value(axis: Axis, parts: Mapping[str, tuple[float | None, Evaluator]]) -> float | None:
+    """S is the worst of its parts, the other axes are the mean of theirs; a missing part, None."""
+    values = [
+        value if value is None else 1.0 - value if evaluator.lower_is_better else value
+        for value, evaluator in parts.values()
+        if evaluator.role == "axis"
+    ]
+    known = [value for value in values if value is not None]
+    if not known or len(known) < len(values):
+        return None
+    return min(known) if axis == "S" else fmean(known)
+
+
+def _groups(rows: Sequence[TaskRow]) -> dict[str, float]:
+    names = sorted({row.group for row in rows if row.group is not None})
+    return {
+        name: fmean(r.utility for r in rows if r.group == name and r.utility is not None)
+        for name in names
+        if any(r.group == name and r.utility is not None for r in rows)
+    }
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return fmean(values) if values else None
+
+
+def unit(value: object, evaluator: Evaluator, task: Task) -> float:
+    """Return a score that lies in [0, 1]; raise EvaluationFailed for anything else."""
+    if isinstance(value, int | float | np.floating) and -1e-9 <= float(value) <= 1 + 1e-9:
+        return min(1.0, max(0.0, float(value)))
+    raise EvaluationFailed(
+        f"evaluator {evaluator.name!r} scored task {task.id!r} with {value!r}",
+        hint="a score is a number in [0, 1]",
+    )
+
+
+@contextmanager
+def blame(evaluator: Evaluator, task: Task) -> Iterator[None]:
+    """Turn whatever an evaluator raises into an error that names it."""
+    try:
+        yield
+    except PeninError:
+        raise
+    except Exception as error:
+        raise EvaluationFailed(
+            f"evaluator {evaluator.name!r} failed on task {task.id!r}: {error!r}"
+        ) from error
+
+
+def summarize(
+    rows: Sequence[TaskRow],
+    probes: Sequence[Probe],
+    evaluators: Sequence[Evaluator],
+    suite_hash: str,
+) -> Measurement:
+    """Return the measurement that rows and probes add up to.
+
+    Raises:
+        EvaluationFailed: more than 20 % of the calls failed.
+    """
+    errors = [row.error for row in rows if row.error is not None]
+    if rows and len(errors) / len(rows) > MAX_ERRORS:
+        raise EvaluationFailed(
+            f"{len(errors)} of {len(rows)} calls failed; the first: {errors[0]}",
+            hint="nothing is concluded from an evaluation with more than 20 % errors",
+        )
+    good = [r for r in rows if r.error is None and r.split not in SPECIAL_SPLITS]
+    axes = {axis: _parts(axis, evaluators, probes) for axis in AXES}
+    raw = {
+        axis: {name: value for name, (value, _) in parts.items()} for axis, parts in axes.items()
+    }
+    raw["C"] |= {
+        "tokens": _mean([float(r.tokens_in + r.tokens_out) for r in good]),
+        "cost_usd": _mean([r.cost_usd for r in good]),
+        "latency_ms": _mean([r.latency_ms for r in good]),
+    }
+    return Measurement(
+        **{axis: _axis_value(axis, parts) for axis, parts in axes.items()},
+        raw=raw,
+        groups=_groups(good),
+        harm=_mean([float(row.harmful) for row in good if row.harmful is not None]),
+        n_tasks=len(rows),
+        n_errors=len(errors),
+        tokens_in=sum(row.tokens_in for row in rows),
+        tokens_out=sum(row.tokens_out for row in rows),
+        latency_ms=raw["C"]["latency_ms"] or 0.0,
+        cost_usd=math.fsum(row.cost_usd for row in rows),
+        suite_hash=suite_hash,
+        rows=tuple(rows),
+    )
+
+
+def _parts(axis: Axis, evaluators: Sequence[Evaluator], probes: Sequence[Probe]) -> Parts:
+    """Return the value of every family of ``axis``; None where too much of it failed."""
+    parts: dict[str, tuple[float | None, Evaluator]] = {}
+    for evaluator in (e for e in evaluators if e.axis == axis):
+        family = family_of(evaluator)
+        pool = [p for p in probes if p.evaluator.axis == axis and family_of(p.evaluator) == family]
+        if pool and family not in parts:
+            parts[family] = (_aggregate(evaluator, pool), evaluator)
+    return parts
+
+
+def family_of(evaluator: Evaluator) -> str:
+    """Return the name under which the evaluator's part stands in ``raw``."""
+    return evaluator.family or evaluator.name

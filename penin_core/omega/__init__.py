@@ -1,0 +1,1 @@
+"""The kernel: numbers in, numbers out, no I/O."""

@@ -1,0 +1,110 @@
+"""Horizon mode: five looks that are fixed in advance, for more power than looking at will."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from penin_core.omega._numbers import TOLERANCE, count, finite
+from penin_core.omega._student import student_quantile
+from penin_core.omega._wagers import level
+
+LOOKS = 5
+
+
+@dataclass(frozen=True)
+class Look:
+    """One planned look: after how many tasks, and the t statistic that it takes."""
+
+    tasks: int
+    critical_t: float
+
+
+def horizon_looks(n: int, alpha: float) -> tuple[Look, ...]:
+    """Return five equally spaced looks over n tasks whose boundaries share the one-sided level α.
+
+    The boundary is z >= c / √(tasks / n), with c such that a Brownian motion crosses at one of the
+    looks with probability α, turned into Student's t at tasks - 1 degrees of freedom with the same
+    tail. Unlike the e-process this is an approximation, good for many tasks.
+    Source: O'Brien and Fleming 1979, doi 10.2307/2530245; recursion after Armitage, McPherson and
+    Rowe 1969, doi 10.2307/2343787.
+
+    Raises: ValueError unless n is a whole number of at least 10 and 0 < alpha <= 0.5.
+    """
+    tasks = count("n", n, least=2 * LOOKS)
+    if level(alpha) > 0.5:
+        raise ValueError(f"alpha must be at most 0.5 for planned looks, got {alpha!r}")
+    sizes = [tasks * look // LOOKS for look in range(1, LOOKS + 1)]
+    boundary = _boundary(float(alpha))
+    tails = [_upper_tail(boundary / math.sqrt(size / tasks)) for size in sizes]
+    return tuple(
+        Look(size, student_quantile(tail, size - 1))
+        for size, tail in zip(sizes, tails, strict=True)
+    )
+
+
+def horizon_crossed(differences: Sequence[float], looks: Sequence[Look]) -> bool:
+    """Return whether the mean difference was significant at one of the looks reached so far.
+
+    Differences that are all the same and positive count as significant, all 0 or negative as not.
+
+    Raises: ValueError for differences that are not finite.
+    """
+    values = [finite("difference", value) for value in differences]
+    return any(
+        _t_statistic(values[: look.tasks]) >= look.critical_t - TOLERANCE
+        for look in looks
+        if look.tasks <= len(values)
+    )
+
+
+def _t_statistic(values: list[float]) -> float:
+    n = len(values)
+    average = math.fsum(values) / n
+    squared = math.fsum((value - average) ** 2 for value in values)
+    if min(values) == max(values):
+        return math.copysign(math.inf, average) if average else 0.0
+    return average / math.sqrt(squared / (n - 1) / n)
+
+
+@lru_cache(maxsize=64)
+def _boundary(alpha: float) -> float:
+    """Return the c with P(B(t) >= c at t = 1/5, 2/5, ... 1) = α, by bisection."""
+    low, high = 0.0, 12.0
+    for _ in range(45):
+        middle = (low + high) / 2
+        if _crossing(middle) > alpha:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _crossing(boundary: float) -> float:
+    """Return the probability that a Brownian motion stands above the boundary at a look."""
+    step = math.sqrt(1 / LOOKS)
+    # Gauss-Legendre quadrature of the density below the boundary, from where it is negligible.
+    nodes, weights = np.polynomial.legendre.leggauss(96)
+    low = -8.5
+    points = low + (boundary - low) * (nodes + 1) / 2
+    masses = weights * (boundary - low) / 2
+    kernel = _density((points[:, np.newaxis] - points) / step) / step
+    escape = np.array([_upper_tail((boundary - float(point)) / step) for point in points])
+    crossed = _upper_tail(boundary / step)
+    density = _density(points / step) / step
+    for _ in range(LOOKS - 1):
+        crossed += float(escape @ (masses * density))
+        density = kernel @ (masses * density)
+    return crossed
+
+
+def _density(z: np.ndarray) -> np.ndarray:
+    return np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+
+
+def _upper_tail(z: float) -> float:
+    return math.erfc(z / math.sqrt(2)) / 2

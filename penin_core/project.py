@@ -1,0 +1,139 @@
+"""A project: its settings, its plugins, its suite and its state directory, opened together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from penin_core.contracts import Evaluator, Guard, Mutator, Provider
+from penin_core.errors import SettingsError
+from penin_core.ledger.store import WORMLedger
+from penin_core.league.promotion import LeagueOrchestrator
+from penin_core.omega.tuner import DEFAULTS
+from penin_core.plugins import Plugins, shipped_suites
+from penin_core.records import PluginFailure
+from penin_core.settings import (
+    Settings,
+    SuiteDefinition,
+    load_settings,
+    read_toml,
+    state_dir,
+    validated,
+)
+from penin_core.state import prepare
+from penin_core.suites import Suite, load_suite
+
+
+@dataclass
+class Project:
+    """What every command works on."""
+
+    settings: Settings
+    state: Path
+    plugins: Plugins
+    suite: Suite
+
+    def provider(self, name: str) -> Provider:
+        """Build a provider with its table of penin.toml."""
+        made = self.plugins.create("providers", name, self.settings.providers.get(name, {}))
+        assert isinstance(made, Provider)
+        return made
+
+    def evaluators(self) -> list[Evaluator]:
+        """Build the evaluators that the suite names."""
+        definition = self.suite.definition
+        names = dict.fromkeys((*definition.metrics, *definition.evaluators))
+        options = dict(self.settings.evaluators)
+        if definition.perturbations:
+            table = {"perturbations": list(definition.perturbations)}
+            options["robustness"] = {**table, **options.get("robustness", {})}
+        if definition.calibration == "not_applicable":
+            names.pop("calibration", None)
+        made = [self.plugins.create("evaluators", name, options.get(name, {})) for name in names]
+        return [e for e in made if isinstance(e, Evaluator) and e.axis in definition.axes]
+
+    def guards(self) -> list[Guard]:
+        """Build the guards; a cycle without one promotes nothing."""
+        return [self.plugins.create("guards", name, {}) for name in self.settings.guards.use]
+
+    def mutators(self) -> list[Mutator]:
+        """Build the mutators in the order of the settings."""
+        options = self.settings.mutators
+        names = self.settings.evolve.mutators
+        return [self.plugins.create("mutators", name, options.get(name, {})) for name in names]
+
+    def ledger(self) -> WORMLedger:
+        """Open the ledger."""
+        return WORMLedger(self.state / "ledger.db")
+
+    def league(self, ledger: WORMLedger) -> LeagueOrchestrator:
+        """Return the orchestrator of this project's champion."""
+        return LeagueOrchestrator(self.state, ledger)
+
+    def failure(self, kind: str, name: str, error: object, consequence: str) -> PluginFailure:
+        """Return the record of a plugin that failed, with its distribution and version."""
+        return PluginFailure(
+            component=f"{kind.removesuffix('s')} {name}",
+            plugin=str(self.plugins.origin(kind, name)),
+            error=f"{type(error).__name__}: {error}"
+            if isinstance(error, Exception)
+            else str(error),
+            consequence=consequence,
+        )
+
+
+def open_project(
+    *,
+    config: Path | None = None,
+    state: Path | None = None,
+    suite: str | None = None,
+    settings: Settings | None = None,
+    create_state: bool = True,
+) -> Project:
+    """Read and check everything; nothing is spent, and only the state directory is created.
+
+    Raises:
+        SettingsError, SuiteError, PluginError: something is wrong in words that name it.
+        StateError: the state directory cannot be used.
+    """
+    settings = settings or load_settings(config)
+    definition, folder = settings.suite, settings.folder
+    if suite is not None:
+        definition, folder = _named_suite(suite)
+    loaded = load_suite(definition, folder, shipped_suites())
+    path = state_dir(state, settings.folder)
+    return Project(
+        settings=settings,
+        state=prepare(path) if create_state else path,
+        plugins=Plugins.of(settings),
+        suite=loaded,
+    )
+
+
+def _named_suite(name: str) -> tuple[SuiteDefinition, Path]:
+    path = Path(name)
+    if path.suffix == ".toml":
+        return validated(SuiteDefinition, read_toml(path), path), path.parent
+    if name not in shipped_suites():
+        raise SettingsError(
+            f"no suite {name!r}",
+            hint=f"shipped: {', '.join(sorted(shipped_suites()))}; or a .toml file",
+        )
+    return SuiteDefinition(name=name), Path()
+
+
+def with_baseline(suite: Suite, baseline: Mapping[str, Any]) -> Suite:
+    """Return the suite with a frozen cost baseline."""
+    table = {**suite.definition.model_dump(), "baseline": dict(baseline)}
+    return replace(suite, definition=SuiteDefinition.model_validate(table))
+
+
+def parameters(ledger: WORMLedger) -> tuple[int, dict[str, float]]:
+    """Return version and values of the tuned parameters, as the ledger says."""
+    entries = ledger.events(("BOOTSTRAP", "TUNE"))
+    if not entries:
+        return 0, dict(DEFAULTS)
+    body = entries[-1].body
+    return int(body["param_version"]), {**DEFAULTS, **body["params"]}

@@ -1,0 +1,221 @@
+"""penin.toml: find it, read it, refuse what is wrong in it before anything is spent."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError
+
+from .errors import SettingsError
+from .records import Axis, Configuration, Record
+
+R = TypeVar("R", bound=BaseModel)
+
+FILE_NAME = "penin.toml"
+STATE_DIR = ".penin"
+
+#: The start that ships with penin: a vague instruction, sampled hot, on the embedded model.
+POOR_START: Mapping[str, Any] = {
+    "provider": "tiny",
+    "model": "tiny-1",
+    "system": "Process this text.",
+    "temperature": 1.2,
+    "max_tokens": 96,
+}
+
+
+class Baseline(Record):
+    """Frozen reference of the cost axis: the means, per task, of the first champion."""
+
+    cost_usd: float = Field(default=0.0, ge=0.0)
+    latency_ms: float = Field(default=0.0, ge=0.0)
+    tokens: float = Field(default=0.0, ge=0.0)
+
+
+class SuiteDefinition(Record):
+    """What is measured, on which tasks. What cannot be measured is declared, with a reason.
+
+    ``tasks`` is a JSON Lines file, relative to the file that names it; without it, ``name`` is a
+    suite that ships with penin. ``metrics`` are utility evaluators; a task that names no metric of
+    its own is compared between candidates by the first of them that applies to it.
+    """
+
+    name: str = "basic"
+    tasks: str | None = None
+    axes: tuple[Axis, ...] = ("U", "S", "C", "L")
+    metrics: tuple[str, ...] = ("exact_match", "token_f1", "rouge_l", "field_f1")
+    evaluators: tuple[str, ...] = (
+        "calibration",
+        "robustness",
+        "cost",
+        "reuse",
+        "composition",
+        "secrets",
+    )
+    calibration: Literal["logprobs", "not_applicable"] = "logprobs"
+    groups: Literal["measured", "not_applicable"] = "measured"
+    consent: Literal["register", "not_applicable"] = "register"
+    reasons: dict[str, str] = {}
+    perturbations: tuple[str, ...] = ()
+    gate_tasks: int = Field(default=60, ge=20)
+    baseline: Baseline | None = None
+
+
+class EvolveSettings(Record):
+    """How a cycle searches and what it takes to win."""
+
+    challengers: int = Field(default=8, ge=1, le=256)
+    mutators: tuple[str, ...] = ("prompt_variants", "param_sweep", "few_shot")
+    race_tasks: int = Field(default=30, ge=10)
+    confirm_min: int = Field(default=300, ge=100)
+    confirm_max: int = Field(default=500, ge=100)
+    margin: float = Field(default=0.05, gt=0.0, lt=1.0)
+    tau: float | None = Field(default=None, ge=0.5, le=0.95)
+
+
+class BudgetSettings(Record):
+    """Money of one UTC day, and the time of one cycle."""
+
+    daily_usd: float = Field(default=5.0, ge=0.0)
+    time: str = "30m"
+
+
+class GuardSettings(Record):
+    """Which guards must agree, and how strict they are."""
+
+    use: tuple[str, ...] = ("sigma", "contractive")
+    profile: Literal["strict", "standard"] = "standard"
+    eco_max_kg: float = Field(default=1.0, gt=0.0)
+    kg_per_1k_tokens: float = Field(default=0.0002, ge=0.0)
+
+
+class Settings(Record):
+    """The whole of penin.toml. ``folder`` is where relative paths start."""
+
+    plugins: tuple[str, ...] = ()
+    champion: Configuration = Configuration.model_validate(POOR_START)
+    suite: SuiteDefinition = SuiteDefinition()
+    evolve: EvolveSettings = EvolveSettings()
+    budget: BudgetSettings = BudgetSettings()
+    guards: GuardSettings = GuardSettings()
+    providers: dict[str, dict[str, Any]] = {}
+    mutators: dict[str, dict[str, Any]] = {}
+    evaluators: dict[str, dict[str, Any]] = {}
+    folder: Path = Path()
+    source: Path | None = None
+
+
+def find_settings(explicit: Path | None = None) -> Path | None:
+    """Return the settings file: ``explicit``, else PENIN_CONFIG, else the nearest penin.toml.
+
+    Raises:
+        SettingsError: a file that was named does not exist.
+    """
+    named = explicit or (Path(os.environ["PENIN_CONFIG"]) if "PENIN_CONFIG" in os.environ else None)
+    if named is not None:
+        if not named.is_file():
+            raise SettingsError(
+                f"settings file {str(named)!r} does not exist", hint="make one with: penin init"
+            )
+        return named
+    here = Path.cwd()
+    return next((f for d in (here, *here.parents) if (f := d / FILE_NAME).is_file()), None)
+
+
+def load_settings(explicit: Path | None = None) -> Settings:
+    """Read and check the settings; without a file, the defaults run on the embedded model."""
+    path = find_settings(explicit)
+    if path is None:
+        return Settings(folder=Path.cwd())
+    return Settings.model_validate(
+        {**dict(validated(Settings, read_toml(path), path)), "folder": path.parent, "source": path}
+    )
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file; raise SettingsError that names the file and the line."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"{path}: cannot be read ({error})", hint="check path and encoding"
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: {error}", hint="correct the TOML at that place") from error
+
+
+def validated(model: type[R], table: Mapping[str, Any], source: object) -> R:
+    """Build ``model`` from ``table``; the first mistake becomes a SettingsError with its place."""
+    try:
+        return model.model_validate(table)
+    except ValidationError as error:
+        raise _as_settings_error(error, model, table, source) from None
+
+
+def _as_settings_error(
+    error: ValidationError, model: type[BaseModel], table: Mapping[str, Any], source: object
+) -> SettingsError:
+    problem = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        known = _keys_beside(model, problem["loc"])
+        return SettingsError(f"{source}: unknown key {place!r}", hint=suggest(place, known))
+    given = problem.get("input")
+    return SettingsError(
+        f"{source}: {place} = {given!r}: {problem['msg'].lower()}", hint="correct the value"
+    )
+
+
+def _keys_beside(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
+    """Return the full names of the keys that could stand where ``place`` stands."""
+    for part in place[:-1]:
+        field = model.model_fields.get(str(part))
+        kind = field.annotation if field else None
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            return []
+        model = kind
+    lead = "".join(f"{part}." for part in place[:-1])
+    return [lead + key for key in model.model_fields]
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return a hint for a name that does not exist: the nearest known one, or all of them."""
+    names = sorted(known)
+    near = get_close_matches(name, names, 1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"known: {', '.join(names)}" if names else "remove it"
+
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+
+
+def parse_duration(text: str) -> float:
+    """Turn "30m", "1h30m" or "1.5h" into seconds.
+
+    Raises:
+        SettingsError: no unit, an unknown one, or a total that is not positive.
+    """
+    compact = text.strip().lower()
+    parts = _PART.findall(compact)
+    total = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if "".join(number + unit for number, unit in parts) != compact or total <= 0:
+        raise SettingsError(
+            f"{text!r} is not a duration", hint="write a number with a unit: 90s, 30m, 1h30m, 2d"
+        )
+    return total
+
+
+def state_dir(explicit: Path | None, folder: Path) -> Path:
+    """Return the state directory: as named, else PENIN_STATE_DIR, else .penin beside the file."""
+    named = explicit or (
+        Path(os.environ["PENIN_STATE_DIR"]) if os.environ.get("PENIN_STATE_DIR") else None
+    )
+    return named if named is not None else folder / STATE_DIR

@@ -1,0 +1,165 @@
+"""Suites: the tasks that a champion is measured on, and what each of them is for."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from .canonical import digest
+from .errors import SuiteError
+from .records import Example, Split, Task
+from .settings import Baseline, SuiteDefinition
+
+#: Fewer confirm tasks than this never promote anything.
+MIN_CONFIRM = 100
+MIN_SELECT = 20
+
+_KNOWN = frozenset(Task.model_fields) - {"fields", "examples", "sample"}
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A definition and its tasks."""
+
+    definition: SuiteDefinition
+    tasks: tuple[Task, ...]
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 over definition and tasks; the frozen baseline does not count."""
+        definition = self.definition.model_dump(mode="json", exclude={"baseline", "tasks"})
+        return digest([definition, [task.model_dump(mode="json") for task in self.tasks]])
+
+    @property
+    def baseline(self) -> Baseline | None:
+        """The frozen reference of the cost axis, if it has been measured."""
+        return self.definition.baseline
+
+    def split(self, name: Split) -> list[Task]:
+        """Return the tasks of one split, in file order."""
+        return [task for task in self.tasks if task.split == name]
+
+    def sample(self, name: Split, count: int, seed: int) -> list[Task]:
+        """Return up to ``count`` tasks of a split, the first of a seeded order."""
+        return seeded_order(self.split(name), seed)[:count]
+
+    def require_provable(self) -> None:
+        """Raise SuiteError where the suite is too small to promote anything."""
+        for split, least in (("select", MIN_SELECT), ("confirm", MIN_CONFIRM)):
+            have = sum(task.split == split for task in self.tasks)
+            if have < least:
+                raise SuiteError(
+                    f"suite {self.definition.name!r} has {have} {split} tasks; a promotion needs "
+                    f"at least {least}",
+                    hint="add tasks; `penin evaluate` works with any number",
+                )
+
+
+def seeded_order(tasks: Iterable[Task], seed: int) -> list[Task]:
+    """Return ``tasks`` ordered by a hash of (seed, id), whatever order they came in."""
+    return sorted(tasks, key=lambda task: digest([seed, task.id]))
+
+
+def example_of(task: Task) -> Example | None:
+    """Return the task as a solved example, or None where no answer is known."""
+    expected = task.expected
+    if expected is None:
+        return None
+    if isinstance(expected, tuple):
+        expected = expected[0]
+    output = expected if isinstance(expected, str) else json.dumps(expected, ensure_ascii=False)
+    return Example(input=task.input, output=output, tags=task.tags)
+
+
+def load_suite(definition: SuiteDefinition, folder: Path, shipped: Mapping[str, Any]) -> Suite:
+    """Read a suite: from its task file, else from the ``shipped`` ones (name -> function).
+
+    Raises:
+        SuiteError: an unknown name, or a task file with a mistake (file, line, reason).
+    """
+    if definition.tasks is not None:
+        tasks = read_tasks(folder / definition.tasks)
+    elif definition.name in shipped:
+        tasks = [Task.model_validate(row) for row in shipped[definition.name]()]
+    else:
+        raise SuiteError(
+            f"no suite named {definition.name!r} ships with penin",
+            hint=f"shipped: {', '.join(sorted(shipped))}; or name a file of tasks",
+        )
+    _require_reasons(definition)
+    return Suite(definition, tuple(tasks))
+
+
+def _require_reasons(definition: SuiteDefinition) -> None:
+    for gate in ("calibration", "groups", "consent"):
+        if getattr(definition, gate) == "not_applicable" and not definition.reasons.get(gate):
+            raise SuiteError(
+                f"suite {definition.name!r} declares {gate} not applicable without a reason",
+                hint=f'write it: [suite.reasons] {gate} = "why"',
+            )
+
+
+def read_tasks(path: Path) -> list[Task]:
+    """Read a JSON Lines file of tasks; rows without ``split`` are divided by a hash of their id.
+
+    Raises:
+        SuiteError: the file cannot be read or is empty, or a line is wrong (its number and why).
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SuiteError(
+            f"{path}: cannot be read ({error})", hint="name a JSON Lines file"
+        ) from error
+    tasks = [_read_task(line, path, n) for n, line in enumerate(lines, 1) if line.strip()]
+    if not tasks:
+        raise SuiteError(
+            f"{path}: holds no task", hint="one JSON object a line: id, input, expected"
+        )
+    repeated = [task_id for task_id, n in Counter(task.id for task in tasks).items() if n > 1]
+    if repeated:
+        raise SuiteError(f"{path}: id {repeated[0]!r} occurs twice", hint="ids must be unique")
+    return _divided(tasks)
+
+
+def _read_task(line: str, path: Path, number: int) -> Task:
+    try:
+        row = json.loads(line)
+        if not isinstance(row, dict):
+            raise ValueError("not a JSON object")
+        known = {key: value for key, value in row.items() if key in _KNOWN}
+        extra = {key: value for key, value in row.items() if key not in _KNOWN}
+        return Task.model_validate({**known, "fields": extra})
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        reason = f"{place}: {problem['msg'].lower()}"
+        raise _bad_line(path, number, reason) from None
+    except (ValueError, RecursionError) as error:
+        raise _bad_line(path, number, str(error) or "nested too deeply") from None
+
+
+def _bad_line(path: Path, number: int, reason: str) -> SuiteError:
+    return SuiteError(
+        f"{path}, line {number}: {reason}",
+        hint='a task is {"id": ..., "input": ..., "expected": ...} on one line',
+    )
+
+
+def _divided(tasks: Sequence[Task]) -> list[Task]:
+    """Give every task without a split one: half select, half confirm, by a hash of its id."""
+    return [
+        task
+        if task.split
+        else task.model_copy(
+            update={"split": "select" if int(digest(task.id)[:8], 16) % 2 else "confirm"}
+        )
+        for task in tasks
+    ]
