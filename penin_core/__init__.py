@@ -120,6 +120,7 @@ _HOME = {
 }
 
 __all__ = [
+    "PLUGIN_API",
     "AxisResult",
     "BudgetExceeded",
     "Call",
@@ -151,7 +152,6 @@ __all__ = [
     "Message",
     "Mutator",
     "OnlineTuner",
-    "PLUGIN_API",
     "PeninError",
     "PluginConflict",
     "PluginError",

@@ -9,7 +9,7 @@ it means that the metadata are read again.
 from __future__ import annotations
 
 # Importing pathlib would cost `penin --help` more than all the work that is done here.
-# ruff: noqa: PTH
+# ruff: noqa: PTH100, PTH103, PTH105, PTH111, PTH116, PTH117, PTH118, PTH119, PTH120, PTH123
 import json
 import os
 import sys

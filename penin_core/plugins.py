@@ -266,3 +266,10 @@ def _origin(entry: Entry) -> Origin:
 def _row(origin: Origin, state: str, reason: str = "") -> dict[str, Any]:
     row = {"name": origin.plugin, "distribution": origin.distribution, "version": origin.version}
     return {**row, "api": None, "components": [], "watches": [], "state": state, "reason": reason}
+
+
+def shipped_suites() -> Mapping[str, Callable[[], list[dict[str, Any]]]]:
+    """Return the suites that ship with penin: name, and a function that makes the rows."""
+    from .builtin.suites import SHIPPED
+
+    return SHIPPED

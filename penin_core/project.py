@@ -9,8 +9,8 @@ from typing import Any
 
 from penin_core.contracts import Evaluator, Guard, Mutator, Provider
 from penin_core.errors import SettingsError
-from penin_core.ledger.store import WORMLedger
 from penin_core.league.promotion import LeagueOrchestrator
+from penin_core.ledger.store import WORMLedger
 from penin_core.omega.tuner import DEFAULTS
 from penin_core.plugins import Plugins, shipped_suites
 from penin_core.records import PluginFailure

@@ -226,7 +226,8 @@ class Candidate(Record):
 
     def child(self, origin: str, note: str = "", **changes: Any) -> Candidate:
         """Return a candidate that differs from this one in ``changes``, validated."""
-        config = Configuration.model_validate({**dict(self.config), **changes})
+        same = {name: getattr(self.config, name) for name in Configuration.model_fields}
+        config = Configuration.model_validate({**same, **changes})
         return Candidate(config=config, origin=origin, parent=self.hash, note=note)
 
 

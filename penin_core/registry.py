@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pluggy
@@ -123,7 +123,7 @@ def _collected(hook: Callable[..., Any] | None) -> list[Any]:
     if hook is None:
         return []
     components = hook()
-    if not isinstance(components, list | tuple | set | frozenset):
+    if not isinstance(components, Iterable):
         raise PluginInvalid(
             f"{hook.__name__} returned {components!r}", hint="return a list of classes"
         )

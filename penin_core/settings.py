@@ -56,6 +56,7 @@ class SuiteDefinition(Record):
         "cost",
         "reuse",
         "composition",
+        "agreement",
         "secrets",
     )
     calibration: Literal["logprobs", "not_applicable"] = "logprobs"

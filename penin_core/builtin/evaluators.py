@@ -127,7 +127,7 @@ class Robustness(Evaluator):
     class Options(ComponentOptions):
         """Which perturbations are applied."""
 
-        perturbations: tuple[str, ...] = ("whitespace", "greeting")
+        perturbations: tuple[str, ...] = tuple(PERTURBATIONS)
 
     options: Robustness.Options
 

@@ -14,26 +14,22 @@ import numpy as np
 
 Perturbation = Callable[[str, np.random.Generator, frozenset[str]], str]
 
-EXTRA_SPACES = 3
-GREETINGS = ("Hello, ", "Hi team, ", "Good morning, ")
+GREETINGS = ("Hello. ", "Hi team. ", "Good morning. ")
 
 
 def whitespace(text: str, rng: np.random.Generator, protected: frozenset[str]) -> str:
-    """Double up to three of the spaces between words."""
+    """Double one of the spaces between words."""
     taken = _protected_characters(text, protected)
     gaps = [match.start() for match in re.finditer(r"(?<=\S) (?=\S)", text)]
     free = [gap for gap in gaps if not (gap - 1 in taken and gap + 1 in taken)]
-    for gap in sorted(_choose(free, EXTRA_SPACES, rng), reverse=True):
-        text = f"{text[:gap]} {text[gap:]}"
-    return text
+    gap = _choose(free, rng)
+    return text if gap is None else f"{text[:gap]} {text[gap:]}"
 
 
 def typo(text: str, rng: np.random.Generator, protected: frozenset[str]) -> str:
     """Swap two inner letters of one word of at least five letters."""
-    swaps = list(_possible_swaps(text, protected))
-    for at in _choose(swaps, 1, rng):
-        text = text[:at] + text[at + 1] + text[at] + text[at + 2 :]
-    return text
+    at = _choose(list(_possible_swaps(text, protected)), rng)
+    return text if at is None else text[:at] + text[at + 1] + text[at] + text[at + 2 :]
 
 
 def case(text: str, rng: np.random.Generator, protected: frozenset[str]) -> str:
@@ -45,7 +41,7 @@ def case(text: str, rng: np.random.Generator, protected: frozenset[str]) -> str:
 
 def greeting(text: str, rng: np.random.Generator, protected: frozenset[str]) -> str:
     """Say hello first."""
-    return GREETINGS[int(rng.integers(len(GREETINGS)))] + case(text, rng, protected)
+    return GREETINGS[int(rng.integers(len(GREETINGS)))] + text
 
 
 PERTURBATIONS: dict[str, Perturbation] = {
@@ -56,9 +52,8 @@ PERTURBATIONS: dict[str, Perturbation] = {
 }
 
 
-def _choose(options: list[int], count: int, rng: np.random.Generator) -> list[int]:
-    size = min(count, len(options))
-    return [options[int(index)] for index in rng.permutation(len(options))[:size]]
+def _choose(options: list[int], rng: np.random.Generator) -> int | None:
+    return options[int(rng.integers(len(options)))] if options else None
 
 
 def _protected_characters(text: str, protected: frozenset[str]) -> set[int]:

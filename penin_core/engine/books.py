@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from ..errors import BudgetExceeded, ProviderError
-from ..records import Completion, Request
+from penin_core.errors import BudgetExceeded, ProviderError
+from penin_core.records import Completion, Request
+
 from .budget import Budget
 from .cache import ResponseCache
 
@@ -48,30 +50,33 @@ class Books:
                 hint="give it more time; what was answered so far is kept and not asked again",
             )
 
-    async def reserve(self, bound: int, key: str) -> int:
-        """Reserve money for one call; wait for own calls in flight before giving up.
+    @asynccontextmanager
+    async def flight(self, bound: int, key: str) -> AsyncIterator[int]:
+        """Reserve money for what happens in the block, which settles or releases it.
 
-        Most calls cost far less than their bound, so what is in flight usually frees enough.
+        Calls of ours that are in flight are waited for before giving up: most cost far less than
+        their bound. A block that is cancelled leaves its reservation open.
 
         Raises:
             BudgetExceeded: nothing of ours is in flight any more, and it is still too much.
         """
+        reservation = await self._reserve(bound, key)
+        self._in_flight += 1
+        try:
+            yield reservation
+        finally:
+            self._in_flight -= 1
+            self._freed.set()
+
+    async def _reserve(self, bound: int, key: str) -> int:
         while True:
             try:
-                reservation = self.budget.reserve(bound, key)
+                return self.budget.reserve(bound, key)
             except BudgetExceeded:
                 if self._in_flight == 0:
                     raise
-                self._freed.clear()
-                await self._freed.wait()
-            else:
-                self._in_flight += 1
-                return reservation
-
-    def landed(self) -> None:
-        """Note that a call is no longer in flight, whatever became of its reservation."""
-        self._in_flight -= 1
-        self._freed.set()
+            self._freed.clear()
+            await self._freed.wait()
 
     def keep(self, answers: Iterable[tuple[str, Completion]]) -> None:
         """Store answers in one transaction, before they count as paid."""

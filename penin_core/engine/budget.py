@@ -10,10 +10,11 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
-from ..errors import BudgetExceeded
+from penin_core.errors import BudgetExceeded
+
 from .cache import Database
 
 logger = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ class Budget:
         daily_usd: float = 5.0,
         max_usd: float | None = None,
         *,
-        now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._path = path
         self._daily = _micro("daily_usd", daily_usd)
@@ -108,6 +109,11 @@ class Budget:
             raise ValueError(f"a reservation of {bound} micro-USD is negative")
         if bound == FREE:
             return FREE
+        if self._daily == 0:
+            raise BudgetExceeded(
+                f"the next call can cost up to {_usd(bound)}, and the daily limit is $0",
+                hint="set [budget] daily_usd above 0 to allow paid calls",
+            )
         self._check_run(bound)
         day = self._today()
         with self._open().write() as connection:
@@ -167,7 +173,7 @@ class Budget:
         return self._database
 
     def _today(self) -> str:
-        return self._now().astimezone(timezone.utc).date().isoformat()
+        return self._now().astimezone(UTC).date().isoformat()
 
     def _finish(self, reservation: int, statement: str, values: tuple[int | None, ...]) -> None:
         if reservation == FREE:
@@ -193,11 +199,6 @@ class Budget:
             )
 
     def _refusal(self, bound: int, day: str) -> BudgetExceeded:
-        if self._daily == 0:
-            return BudgetExceeded(
-                f"the next call can cost up to {_usd(bound)}, and the daily limit is $0",
-                hint="set [budget] daily_usd above 0 to allow paid calls",
-            )
         query = "SELECT spent, reserved FROM day WHERE day = ?"
         spent, reserved = self._open().rows(query, (day,))[0]
         return BudgetExceeded(

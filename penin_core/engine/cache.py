@@ -18,8 +18,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..errors import StateError
-from ..records import Completion
+from penin_core.errors import StateError
+from penin_core.records import Completion
 
 logger = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ import os
 import sys
 from pathlib import Path
 
-from ..canonical import digest
-from ..contracts import HttpProvider, Provider
-from ..records import Request
+from penin_core.canonical import digest
+from penin_core.contracts import HttpProvider, Provider
+from penin_core.records import Request
 
 
 def base_url(provider: HttpProvider) -> str:

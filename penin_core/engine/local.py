@@ -1,4 +1,4 @@
-"""Models in this process: one worker thread, micro-batches, every batch kept as soon as it is there."""
+"""Models in this process: one worker thread, micro-batches, each kept as soon as it is there."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from itertools import groupby
+from typing import Any
 
-from ..contracts import LocalProvider
-from ..errors import ProviderBadReply, ProviderError
-from ..records import Capabilities, Completion, Price, Request
+from penin_core.contracts import LocalProvider
+from penin_core.errors import ProviderBadReply, ProviderError
+from penin_core.records import Capabilities, Completion, Price, Request
+
 from .books import Answer, Batch, Books, Item
 from .prices import upper_bound_micro_usd, usage_cost_micro_usd
-from .replies import completed, plugin_failure
+from .replies import capabilities_of, completed, plugin_failure
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +38,7 @@ class LocalModel:
         Raises:
             ProviderRefused: the model does not exist.
         """
-        capabilities = self._provider.capabilities(request.model)
+        capabilities = capabilities_of(self._provider, request.model)
         return upper_bound_micro_usd(request, capabilities.price or _FREE, capabilities)
 
     async def answer(self, items: Sequence[Item], batch: Batch) -> None:
@@ -48,9 +50,9 @@ class LocalModel:
         for model, group in groupby(sorted(items, key=_likeness), key=lambda item: item[1].model):
             found = list(group)
             try:
-                capabilities = self._provider.capabilities(model)
-            except Exception as error:
-                _deliver_error(batch, found, self._named(error))
+                capabilities = capabilities_of(self._provider, model)
+            except ProviderError as error:
+                _deliver_error(batch, found, error)
                 continue
             for micro in _cut(found, capabilities.batch):
                 if batch.stop is not None:
@@ -66,40 +68,36 @@ class LocalModel:
             bound = sum(upper_bound_micro_usd(r, price, capabilities) for _, r in items)
         except ProviderError as error:
             return _deliver_error(batch, items, error)
-        reservation = await books.reserve(bound, items[0][0])
-        try:
-            answers, seconds = await self._generate([request for _, request in items])
-        except ProviderError as error:
-            books.budget.release(reservation)
-            return _deliver_error(batch, items, error)
-        finally:
-            books.landed()
-        # The time of the whole micro-batch, shared out evenly. How long one request waited for
-        # its batch says more about its neighbours than about itself, and would make the cost of
-        # a configuration depend on what happened to be measured beside it.
-        latency_ms = 1000.0 * seconds / len(items)
-        done = [
-            _finished(answer, request, capabilities, latency_ms)
-            for (_, request), answer in zip(items, answers, strict=True)
-        ]
-        pairs = [(key, answer) for (key, _), answer in zip(items, done, strict=True)]
-        books.keep((key, answer) for key, answer in pairs if isinstance(answer, Completion))
-        books.budget.settle(reservation, sum(_paid(answer, price) for answer in done))
-        for key, answer in pairs:
+        async with books.flight(bound, items[0][0]) as reservation:
+            try:
+                answers, seconds = await self._generate([request for _, request in items])
+            except ProviderError as error:
+                books.budget.release(reservation)
+                return _deliver_error(batch, items, error)
+            done = _finished(items, answers, capabilities, seconds)
+            books.keep((key, answer) for key, answer in done if isinstance(answer, Completion))
+            books.budget.settle(reservation, sum(_paid(answer, price) for _, answer in done))
+        for key, answer in done:
             batch.deliver(key, answer)
         return None
 
     async def _generate(self, requests: Sequence[Request]) -> tuple[Sequence[Answer], float]:
-        started = time.perf_counter()
         loop = asyncio.get_running_loop()
+        outcome, seconds = await loop.run_in_executor(self._worker, self._call, requests)
+        if isinstance(outcome, Exception):
+            raise self._named(outcome)
+        self._check(outcome, len(requests))
+        return outcome, seconds
+
+    def _call(self, requests: Sequence[Request]) -> tuple[Any, float]:
+        # In the worker thread. The clock starts here, so that waiting for the thread does not
+        # count; a failure is handed over as a value, because a future cannot carry StopIteration.
+        started = time.perf_counter()
         try:
-            answers = await loop.run_in_executor(self._worker, self._provider.generate, requests)
+            outcome: Any = self._provider.generate(requests)
         except Exception as error:
-            failure = self._named(error)
-        else:
-            self._check(answers, len(requests))
-            return answers, time.perf_counter() - started
-        raise failure
+            outcome = error
+        return outcome, time.perf_counter() - started
 
     def _check(self, answers: object, count: int) -> None:
         if not isinstance(answers, Sequence) or isinstance(answers, str):
@@ -128,13 +126,22 @@ class LocalModel:
 
 
 def _finished(
-    answer: Answer, request: Request, capabilities: Capabilities, latency_ms: float
-) -> Answer:
-    if isinstance(answer, ProviderError):
-        return answer
+    items: Sequence[Item], answers: Sequence[Answer], capabilities: Capabilities, seconds: float
+) -> list[tuple[str, Answer]]:
+    # The time of the whole micro-batch, shared out evenly. How long one request waited for its
+    # batch says more about its neighbours than about itself, and would make the cost of a
+    # configuration depend on what happened to be measured beside it.
+    latency_ms = 1000.0 * seconds / len(items)
     price = capabilities.price or _FREE
-    micro = usage_cost_micro_usd(price, answer.tokens_in, answer.tokens_out)
-    return completed(answer, request, capabilities, latency_ms=latency_ms, micro_usd=micro)
+    done: list[tuple[str, Answer]] = []
+    for (key, request), answer in zip(items, answers, strict=True):
+        if isinstance(answer, Completion):
+            micro = _paid(answer, price)
+            answer = completed(
+                answer, request, capabilities, latency_ms=latency_ms, micro_usd=micro
+            )
+        done.append((key, answer))
+    return done
 
 
 def _paid(answer: Answer, price: Price) -> int:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from functools import lru_cache
 from decimal import ROUND_CEILING, Decimal
+from functools import lru_cache
 
-from ..errors import ProviderRefused
-from ..records import Capabilities, Price, Request
+from penin_core.errors import ProviderRefused
+from penin_core.records import Capabilities, Price, Request
 
 #: Where the price table calls a service by another name than its plugin does.
 _TABLE_NAMES = {"grok": "x-ai"}
@@ -69,6 +69,8 @@ def upper_bound_micro_usd(
     Raises:
         ProviderRefused: nothing bounds how much the model may write.
     """
+    if not (price.input_per_million or price.output_per_million):
+        return 0
     tokens_out = output_bound(request, capabilities or Capabilities())
     return usage_cost_micro_usd(price, prompt_bound(request), tokens_out)
 

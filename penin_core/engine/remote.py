@@ -1,4 +1,4 @@
-"""Models behind HTTP: reserve, send, keep, settle; several calls at a time, each with its retries."""
+"""Models behind HTTP: reserve, send, keep, settle; several calls at a time, with retries."""
 
 from __future__ import annotations
 
@@ -7,16 +7,24 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ..contracts import HttpProvider
-from ..errors import ProviderError, ProviderRefused
-from ..records import Call, Capabilities, Completion, Reply, Request
+from penin_core.contracts import HttpProvider
+from penin_core.errors import ProviderBadReply, ProviderError, ProviderRefused
+from penin_core.records import Call, Capabilities, Completion, Reply, Request
+
 from .books import Batch, Books, Item
-from .prices import price_of, prompt_bound, upper_bound_micro_usd, usage_cost_micro_usd
-from .prices import usd_to_micro
-from .replies import ReplyLost, completed, decode, plugin_failure
+from .prices import (
+    price_of,
+    prompt_bound,
+    upper_bound_micro_usd,
+    usage_cost_micro_usd,
+    usd_to_micro,
+)
+from .replies import ReplyLost, capabilities_of, completed, decode, plugin_failure
 from .retry import Sleep, retried
 
 if TYPE_CHECKING:
+    import httpx2
+
     from .transport import HttpTransport
 
 
@@ -40,7 +48,9 @@ class RemoteModel:
         self._books = books
         self._transport = transport
         self._concurrency = concurrency
+        self._places = asyncio.Semaphore(concurrency)
         self._sleep = sleep
+        self._known: dict[str, Capabilities] = {}
 
     def bound(self, request: Request) -> int:
         """Return the most that ``request`` can cost, in micro-USD.
@@ -63,14 +73,15 @@ class RemoteModel:
 
     async def _work(self, queue: Iterator[Item], batch: Batch) -> None:
         for key, request in queue:
-            if batch.stop is not None:
-                return
-            try:
-                batch.deliver(key, await self._ask(key, request))
-            except ProviderError as error:
-                batch.deliver(key, error)
-            except Exception as error:
-                batch.halt(error)
+            async with self._places:
+                if batch.stop is not None:
+                    return
+                try:
+                    batch.deliver(key, await self._ask(key, request))
+                except ProviderError as error:
+                    batch.deliver(key, error)
+                except Exception as error:
+                    batch.halt(error)
 
     async def _ask(self, key: str, request: Request) -> Completion:
         capabilities = self._capabilities(request)
@@ -80,9 +91,7 @@ class RemoteModel:
         async def attempt() -> Completion:
             return await self._attempt(key, request, call, bound, capabilities)
 
-        return await retried(
-            attempt, sleep=self._sleep, seconds_left=self._books.seconds_left
-        )
+        return await retried(attempt, sleep=self._sleep, seconds_left=self._books.seconds_left)
 
     async def _attempt(
         self, key: str, request: Request, call: Call, bound: int, capabilities: Capabilities
@@ -90,22 +99,53 @@ class RemoteModel:
         books = self._books
         books.check_time()
         prepared = self._transport.prepare(call)
-        reservation = await books.reserve(bound, key)
-        started = time.perf_counter()
+        async with books.flight(bound, key) as reservation:
+            started = time.perf_counter()
+            reply = await self._send(prepared, reservation)
+            latency_ms = 1000.0 * (time.perf_counter() - started)
+            try:
+                completion = decode(self._provider, reply, self._transport.redact)
+                micro = self._cost(completion, request, capabilities)
+            except ProviderError:
+                books.budget.settle(reservation, None)
+                raise
+            finished = completed(
+                completion, request, capabilities, latency_ms=latency_ms, micro_usd=micro
+            )
+            books.keep([(key, finished)])
+            books.budget.settle(reservation, micro)
+        return finished
+
+    async def _send(self, prepared: httpx2.Request, reservation: int) -> Reply:
         # A cancelled call leaves its reservation open: nobody knows whether it was billed.
         try:
-            reply = await self._transport.send(prepared)
-            latency_ms = 1000.0 * (time.perf_counter() - started)
-            completion = decode(self._provider, reply, self._transport.redact)
-            micro = self._cost(completion, request, capabilities)
-        except ProviderError as error:
-            self._close(reservation, error)
+            return await self._transport.send(prepared)
+        except (ReplyLost, ProviderBadReply):
+            self._books.budget.settle(reservation, None)
             raise
-        finally:
-            books.landed()
-        finished = completed(
-            completion, request, capabilities, latency_ms=latency_ms, micro_usd=micro
-        )
-        books.keep([(key, finished)])
-        books.budget.settle(reservation, micro)
-        return finished
+        except ProviderError:
+            self._books.budget.release(reservation)
+            raise
+
+    def _cost(self, completion: Completion, request: Request, capabilities: Capabilities) -> int:
+        if completion.cost_usd is not None:
+            return usd_to_micro(completion.cost_usd)
+        price = price_of(request.provider, request.model, capabilities, completion.tokens_in)
+        return usage_cost_micro_usd(price, completion.tokens_in, completion.tokens_out)
+
+    def _encode(self, request: Request) -> Call:
+        try:
+            call = self._provider.encode(request)
+            if isinstance(call, Call):
+                return call
+            problem = f"encode() returned {type(call).__name__}, not Call"
+        except ProviderError:
+            raise
+        except Exception as error:
+            problem = self._transport.redact(plugin_failure(error))
+        raise ProviderRefused(f"provider '{self._provider.name}' cannot write it: {problem}")
+
+    def _capabilities(self, request: Request) -> Capabilities:
+        if request.model not in self._known:
+            self._known[request.model] = capabilities_of(self._provider, request.model)
+        return self._known[request.model]

@@ -8,15 +8,15 @@ import math
 import re
 import traceback
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
 
 from pydantic import ValidationError
 
-from ..contracts import HttpProvider
-from ..errors import (
+from penin_core.contracts import HttpProvider, Provider
+from penin_core.errors import (
     ProviderAuthError,
     ProviderBadReply,
     ProviderError,
@@ -24,7 +24,7 @@ from ..errors import (
     ProviderRefused,
     ProviderUnavailable,
 )
-from ..records import Capabilities, Completion, Reply, Request
+from penin_core.records import Capabilities, Completion, Reply, Request
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ def status_error(provider: str, reply: Reply, now: datetime | None = None) -> Pr
     """Return the error that a reply outside 200-299 stands for, with the service's own words."""
     message = f"provider '{provider}' answered {reply.status}: {service_message(reply)}"
     error = _error_for(reply.status, message)
-    error.retry_after = retry_after(reply.headers, now or datetime.now(timezone.utc))
+    error.retry_after = retry_after(reply.headers, now or datetime.now(UTC))
     return error
 
 
@@ -157,7 +157,7 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
             date = parsedate_to_datetime(value)
         except ValueError:
             return None
-        aware = date if date.tzinfo else date.replace(tzinfo=timezone.utc)
+        aware = date if date.tzinfo else date.replace(tzinfo=UTC)
         seconds = (aware - now).total_seconds()
     return None if math.isnan(seconds) else min(max(seconds, 0.0), RETRY_AFTER_CAP)
 
@@ -196,6 +196,27 @@ def plugin_failure(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     line = f" at `{frames[-1].line}`" if frames and frames[-1].line else ""
     return shorten(f"{type(error).__name__}: {words}{line}")
+
+
+def capabilities_of(provider: Provider, model: str) -> Capabilities:
+    """Let ``provider`` say what ``model`` can do.
+
+    Raises:
+        ProviderRefused: the provider does not know the model, or fails to answer.
+    """
+    try:
+        found = provider.capabilities(model)
+        if isinstance(found, Capabilities):
+            return found
+        problem = f"capabilities() returned {type(found).__name__}, not Capabilities"
+    except ProviderError:
+        raise
+    except Exception as error:
+        problem = plugin_failure(error)
+    raise ProviderRefused(
+        f"provider '{provider.name}' cannot say what model '{model}' can do: {problem}",
+        hint="this is a defect of the provider; report it to its author",
+    )
 
 
 def completed(

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from secrets import SystemRandom
 from typing import TypeVar
 
-from ..errors import ProviderError
+from penin_core.errors import ProviderError
 
 T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[object]]

@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx2
 
-from ..contracts import HttpProvider
-from ..errors import (
+from penin_core.contracts import HttpProvider
+from penin_core.errors import (
     ProviderAuthError,
     ProviderBadReply,
     ProviderError,
@@ -20,7 +20,8 @@ from ..errors import (
     ProviderUnavailable,
     SettingsError,
 )
-from ..records import Call, Reply
+from penin_core.records import Call, Reply
+
 from .endpoints import base_url
 from .replies import Redactor, ReplyLost, shorten, status_error
 

@@ -10,6 +10,7 @@ Source: Waudby-Smith and Ramdas, "Estimating means of bounded random variables b
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,14 @@ from typing import Any
 from penin_core.battery import TaskBattery
 from penin_core.canonical import digest
 from penin_core.errors import SuiteError
-from penin_core.omega.evidence import EProcess, betting_confidence_sequence, campaign_alpha, crossed
+from penin_core.omega.evidence import (
+    EProcess,
+    betting_confidence_sequence,
+    campaign_alpha,
+    crossed,
+    paired_difference,
+    relative_saving,
+)
 from penin_core.omega.metrics import cost_ratio
 from penin_core.records import Candidate, Claim, Confirmation, Measurement, Task, TaskRow
 from penin_core.suites import MIN_CONFIRM, Suite, seeded_order
@@ -59,20 +67,15 @@ class Plan:
         }
 
 
-@dataclass
+@dataclass(frozen=True)
 class Pair:
-    """Both answers to one task; an error enters at its worst (challenger 0, champion 1)."""
+    """Both answers to one task; an error enters the difference at its worst."""
 
     task: str
-    champion: float
-    challenger: float
-    cost_advantage: float
-    error: bool
-
-    @property
-    def difference(self) -> float:
-        """Challenger minus champion, in [-1, 1]."""
-        return self.challenger - self.champion
+    champion: float | None
+    challenger: float | None
+    difference: float
+    saving: float
 
 
 @dataclass
@@ -163,9 +166,7 @@ class _Evidence:
 
     @property
     def needed(self) -> float:
-        from math import log
-
-        return -log(self.plan.alpha)
+        return -math.log(self.plan.alpha)
 
     @property
     def proved(self) -> bool:
@@ -176,7 +177,7 @@ class _Evidence:
         self.utility.update(pair.difference)
         self.log_e = max(self.log_e, self.utility.log_e)
         if self.cost is not None:
-            self.cost.update(pair.cost_advantage)
+            self.cost.update(pair.saving)
             self.log_e_cost = max(self.log_e_cost, self.cost.log_e)
 
     def conclude(self, pairs: Sequence[Pair], stopped: str) -> Confirmation:
@@ -193,7 +194,7 @@ class _Evidence:
             interval=betting_confidence_sequence(differences),
             wins=sum(difference > 0 for difference in differences),
             losses=sum(difference < 0 for difference in differences),
-            errors=sum(pair.error for pair in pairs),
+            errors=sum(pair.champion is None or pair.challenger is None for pair in pairs),
             seed=self.plan.seed,
             order_digest=self.plan.order_digest,
             stopped="proved" if stopped == "proved" else "tasks",
@@ -201,23 +202,21 @@ class _Evidence:
 
 
 def _pair(old: TaskRow, new: TaskRow, baseline: Mapping[str, float]) -> Pair:
-    error = old.utility is None or new.utility is None
     return Pair(
         task=new.task,
-        champion=1.0 if old.utility is None else old.utility,
-        challenger=0.0 if new.utility is None else new.utility,
-        cost_advantage=-1.0 if error else _cost_advantage(old, new, baseline),
-        error=error,
+        champion=old.utility,
+        challenger=new.utility,
+        difference=paired_difference(new.utility, old.utility),
+        saving=relative_saving(_cost(old, baseline), _cost(new, baseline)),
     )
 
 
-def _cost_advantage(old: TaskRow, new: TaskRow, baseline: Mapping[str, float]) -> float:
-    """Return (c0 - c1) / (c0 + c1) in [-1, 1]; positive where the challenger is cheaper."""
-    c0, c1 = (
-        cost_ratio(row.cost_usd, row.latency_ms, float(row.tokens_in + row.tokens_out), baseline)
-        for row in (old, new)
-    )
-    return (c0 - c1) / (c0 + c1) if c0 + c1 > 0 else 0.0
+def _cost(row: TaskRow, baseline: Mapping[str, float]) -> float | None:
+    """Return what one answer cost, in units of the baseline; None for a failed call."""
+    if row.error is not None:
+        return None
+    tokens = float(row.tokens_in + row.tokens_out)
+    return cost_ratio(row.cost_usd, row.latency_ms, tokens, baseline)
 
 
 def claim_for(finalist: Measurement, champion: Measurement) -> Claim:

@@ -1,4 +1,4 @@
-"""The decision about a finalist: the rule on point values, the margins, the guards, the evidence."""
+"""The decision about a finalist: the rule on point values, margins, guards and evidence."""
 
 from __future__ import annotations
 

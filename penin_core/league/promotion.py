@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from penin_core.errors import PromotionRefused, StateError
+from penin_core.league.decision import decide_promotion
+from penin_core.ledger.artifacts import read_run
 from penin_core.ledger.champion import (
     Champion,
-    current_champion,
+    champions,
     last_good,
     quarantined,
     sync_champion,
 )
 from penin_core.ledger.store import WORMLedger
-from penin_core.league.decision import decide_promotion
 from penin_core.records import Configuration
 
 LAST_GOOD = "LAST_GOOD"
@@ -33,6 +35,10 @@ class LeagueOrchestrator:
     def champion(self) -> Champion | None:
         """Return the champion; the pointer file is brought up to date on the way."""
         return sync_champion(self.state, self.ledger)
+
+    def quarantined(self) -> frozenset[str]:
+        """Return the hashes of the configurations that were rolled back from."""
+        return quarantined(self.ledger)
 
     def promote(self, run_id: str, *, force: bool = False, reason: str = "") -> Champion:
         """Make the candidate of a run the champion, after checking its gates again.
@@ -81,9 +87,7 @@ class LeagueOrchestrator:
         return self._moved()
 
     def _moved(self) -> Champion:
-        champion = self.champion()
-        assert champion is not None
-        return champion
+        return self._require_champion()
 
     def _require_champion(self) -> Champion:
         champion = self.champion()
@@ -93,17 +97,16 @@ class LeagueOrchestrator:
 
     def _earlier(self, run_id: str) -> Champion | None:
         run = self.ledger.run(run_id)
-        for entry in reversed(self.ledger.events(("BOOTSTRAP", "PROMOTE", "ROLLBACK"))):
-            if entry.body["run_id"] == run["id"]:
-                return Champion.of(entry)
+        for champion in reversed(champions(self.ledger)):
+            if champion.run_id == run["id"]:
+                return champion
         raise StateError(
             f"run {run_id} never was the champion", hint="penin promote makes a candidate champion"
         )
 
     def _config_of(self, run: Mapping[str, Any]) -> dict[str, Any]:
-        from penin_core.ledger.artifacts import read_json
-
-        config = read_json(self.state, run["id"], "config.json")
+        files = read_run(self.state, run["id"], run["manifest_sha256"])
+        config: dict[str, Any] = json.loads(files["config.json"])
         if Configuration.model_validate(config).hash != run["candidate_cfg_hash"]:
             raise StateError(
                 f"the configuration stored for run {run['id']} is not the measured one"
@@ -126,15 +129,15 @@ class LeagueOrchestrator:
             and delta >= beta_min,
             "its gain is not proved": evidence.get("proved") is True,
             "it was measured against another champion": detail.get("champion")
-            == champion.config_hash,
+            == champion.config_digest,
             "it is quarantined after a rollback": run["candidate_cfg_hash"]
-            not in quarantined(self.ledger),
+            not in self.quarantined(),
         }
         return [objection for objection, ok in checks.items() if not ok]
 
 
 def promotion_body(
-    config: Mapping[str, Any], run_id: str, before: Champion | None
+    config: Mapping[str, Any], run_id: str | None, before: Champion | None
 ) -> dict[str, Any]:
     """Return the body of an entry after which ``config`` is the champion."""
     return {
@@ -143,6 +146,3 @@ def promotion_body(
         "run_id": run_id,
         "previous_run_id": None if before is None else before.run_id,
     }
-
-
-__all__ = ["LAST_GOOD", "LeagueOrchestrator", "current_champion", "promotion_body"]

@@ -38,13 +38,14 @@ async def race(
     lambda_c: float,
     margin: float,
     watch: Watch,
-) -> RaceResult:
+    result: RaceResult,
+) -> None:
     """Halve the field on growing numbers of tasks; rank by L∞ over utility and cost only.
 
     The winner goes on only if it ranks above the champion on the same tasks: otherwise there is
-    nothing to confirm.
+    nothing to confirm. ``result`` is filled as the race goes, so that what is known survives when
+    money or time end it.
     """
-    result = RaceResult()
     field_, count = list(challengers), min(first_round, len(tasks))
     while field_:
         seen = tasks[:count]
@@ -69,7 +70,6 @@ async def race(
             _finish(result, field_[0], ranks, _rank(reference, reference, lambda_c, margin))
             break
         count = min(2 * count, len(tasks))
-    return result
 
 
 def _finish(

@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from penin_core.errors import LedgerInvalid, StateError
+
 from .audit import Verification, audit
 from .leaves import read
 from .merkle import leaf_hash, root
-from .rows import COLUMNS, EVENT_KINDS
+from .rows import COLUMNS, EVENT_KINDS, FLAGS
+from .schema import SELECT
 
 
 class Cursor(Protocol):
@@ -43,12 +45,6 @@ class StoredEntry(Entry):
 
     kind: str
     body: dict[str, Any]
-
-
-_SELECT = {
-    table: f"SELECT {', '.join(names)} FROM {table}"  # noqa: S608
-    for table, names in COLUMNS.items()
-}
 
 
 class Readable(ABC):
@@ -102,12 +98,15 @@ class Readable(ABC):
     def runs(
         self, limit: int | None = None, *, cycle_id: str | None = None
     ) -> list[dict[str, Any]]:
-        """Return rows of ``runs``, newest first: at most ``limit``, of one cycle if it is named."""
+        """Return rows of ``runs``, newest first: at most ``limit``, of one cycle if it is named.
+
+        Flags are booleans, and what was not measured is ``None``.
+        """
         where = "" if cycle_id is None else "WHERE cycle_id = ?1"
-        query = f"{_SELECT['runs']} {where} ORDER BY idx DESC LIMIT ?2"
+        query = f"{SELECT['runs']} {where} ORDER BY idx DESC LIMIT ?2"
         with self._reading() as connection:
             rows = connection.execute(query, (cycle_id, -1 if limit is None else limit))
-            return [dict(zip(COLUMNS["runs"], row, strict=True)) for row in rows]
+            return [_run_row(row) for row in rows]
 
     def run(self, run_id: str) -> dict[str, Any]:
         """Return the row of one run; ``entry(row["idx"]).body`` has its ``detail``.
@@ -116,11 +115,11 @@ class Readable(ABC):
             StateError: there is no such run.
         """
         with self._reading() as connection:
-            row = connection.execute(f"{_SELECT['runs']} WHERE id = ?", (run_id,)).fetchone()
+            row = connection.execute(f"{SELECT['runs']} WHERE id = ?", (run_id,)).fetchone()
         if row is None:
             hint = "`penin status` lists the runs."
             raise StateError(f"run {run_id!r} is not in the ledger", hint=hint)
-        return dict(zip(COLUMNS["runs"], row, strict=True))
+        return _run_row(row)
 
 
 def size(connection: Connection) -> int:
@@ -132,8 +131,8 @@ def check(connection: Connection, blank: Connection) -> Verification:
     """Verify a ledger; ``blank`` is an empty one with the tables and triggers as they must be."""
     found = audit(
         connection.execute("SELECT idx, leaf FROM entries ORDER BY idx"),
-        connection.execute(f"{_SELECT['runs']} ORDER BY idx"),
-        connection.execute(f"{_SELECT['events']} ORDER BY idx"),
+        connection.execute(f"{SELECT['runs']} ORDER BY idx"),
+        connection.execute(f"{SELECT['events']} ORDER BY idx"),
     )
     fault = found.reason or _schema_fault(connection, blank) or _integrity_fault(connection)
     return replace(found, valid=not fault, reason=fault)
@@ -153,6 +152,12 @@ def _schema_fault(connection: Connection, blank: Connection) -> str:
 def _integrity_fault(connection: Connection) -> str:
     fault = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
     return "" if fault == "ok" else f"SQLite's integrity check: {fault}"
+
+
+def _run_row(values: Sequence[Any]) -> dict[str, Any]:
+    row = dict(zip(COLUMNS["runs"], values, strict=True))
+    flags = {name: bool(row[name]) for name in FLAGS if row[name] is not None}
+    return row | flags
 
 
 def _stored(idx: int, data: bytes) -> StoredEntry:

@@ -99,12 +99,16 @@ COLUMNS = {
     "events": ("ts", "kind", "run_id", "body", "leaf_hash", "idx"),
 }
 
+#: The columns of ``runs`` that say yes or no.
+FLAGS = tuple(column.name for column in BODY_COLUMNS if column.type == "FLAG")
+
 _NAMES = frozenset(column.name for column in BODY_COLUMNS)
-_FITS: dict[str, Callable[[Any], bool]] = {
-    "TEXT": lambda value: isinstance(value, str),
-    "REAL": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
-    "INTEGER": lambda value: isinstance(value, int) and not isinstance(value, bool),
-    "FLAG": lambda value: isinstance(value, bool),
+#: What a column accepts, by exact type as JSON gives it, and what makes the stored value of it.
+_TYPES: dict[str, tuple[tuple[type, ...], Callable[[Any], str | int | float]]] = {
+    "TEXT": ((str,), str),
+    "REAL": ((int, float), float),
+    "INTEGER": ((int,), int),
+    "FLAG": ((bool,), int),
 }
 
 
@@ -148,14 +152,10 @@ def _run_value(column: Column, value: Any) -> str | int | float | None:
         if column.required:
             raise ValueError(f"run field {column.name!r} is missing")
         return None
-    if not _FITS[column.type](value):
+    accepted, stored = _TYPES[column.type]
+    if type(value) not in accepted:
         raise ValueError(f"run field {column.name!r} is {value!r}, expected {column.type.lower()}")
-    match column.type:
-        case "REAL":
-            return float(value)
-        case "FLAG":
-            return int(value)
-    return value  # type: ignore[no-any-return]
+    return stored(value)
 
 
 def _event_run_id(leaf: Leaf) -> str | None:

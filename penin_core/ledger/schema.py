@@ -7,10 +7,28 @@ attacker cannot do unnoticed is decided by the Merkle root.
 from __future__ import annotations
 
 from .leaves import LEAF_LIMIT
-from .rows import BODY_COLUMNS, EVENT_KINDS, Column
+from .rows import BODY_COLUMNS, COLUMNS, EVENT_KINDS, Column
 
 #: ``PRAGMA application_id`` of a ledger: "PENI" in ASCII.
 APPLICATION_ID = 0x50454E49
+#: What is set on every connection; the file itself is in ``journal_mode`` WAL.
+PRAGMAS = {
+    "busy_timeout": 30_000,
+    "synchronous": 2,  # FULL: the log is synced at every commit
+    "foreign_keys": 1,
+    "recursive_triggers": 1,
+    "trusted_schema": 0,
+    "cell_size_check": 1,
+    "mmap_size": 0,
+}
+INSERT = {
+    table: f"INSERT INTO {table} VALUES ({', '.join('?' * len(names))})"  # noqa: S608
+    for table, names in COLUMNS.items()
+}
+SELECT = {
+    table: f"SELECT {', '.join(names)} FROM {table}"  # noqa: S608
+    for table, names in COLUMNS.items()
+}
 
 _SQL_TYPES = {"FLAG": "INTEGER"}
 
@@ -64,13 +82,18 @@ WHEN NEW.idx IS NOT (SELECT coalesce(max(idx), -1) + 1 FROM entries)
 BEGIN SELECT RAISE(ABORT, 'entries is append-only: the next idx is the number of entries'); END"""
 
 
-def _dense_view(table: str, taken: str = "") -> str:
+def _dense_view(table: str) -> str:
     # The names are the two of this module; nothing from outside gets into the text.
     return f"""CREATE TRIGGER {table}_dense BEFORE INSERT ON {table}
 WHEN NEW.idx IS NOT (SELECT max(idx) FROM entries)
   OR EXISTS (SELECT 1 FROM runs WHERE idx >= NEW.idx)
-  OR EXISTS (SELECT 1 FROM events WHERE idx >= NEW.idx){taken}
+  OR EXISTS (SELECT 1 FROM events WHERE idx >= NEW.idx)
 BEGIN SELECT RAISE(ABORT, '{table} is append-only: one new row for the last entry'); END"""  # noqa: S608
+
+
+_RUN_ONCE = """CREATE TRIGGER runs_once BEFORE INSERT ON runs
+WHEN EXISTS (SELECT 1 FROM runs WHERE id = NEW.id)
+BEGIN SELECT RAISE(ABORT, 'runs is append-only: a run id is used once'); END"""
 
 
 _SCHEMA_1 = (
@@ -85,7 +108,8 @@ _SCHEMA_1 = (
         for action in ("UPDATE", "DELETE")
     ),
     _DENSE_ENTRIES,
-    _dense_view("runs", "\n  OR EXISTS (SELECT 1 FROM runs WHERE id = NEW.id)"),
+    _dense_view("runs"),
+    _RUN_ONCE,
     _dense_view("events"),
 )
 

@@ -19,34 +19,22 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from penin_core.errors import LedgerInvalid, PeninError, StateError
+
 from . import queries
 from .audit import Verification
-from .leaves import make, timestamp
 from .files import FileLock, is_file
+from .leaves import make, timestamp
 from .merkle import leaf_hash
 from .queries import Entry, StoredEntry
-from .rows import COLUMNS, RUN, Row, derive
-from .schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
+from .rows import RUN, Row, derive
+from .schema import APPLICATION_ID, INSERT, MIGRATIONS, PRAGMAS, SCHEMA_VERSION
 
 __all__ = ["Entry", "StoredEntry", "Verification", "WORMLedger"]
-
-_PRAGMAS = {
-    "busy_timeout": 30_000,
-    "synchronous": 2,  # FULL: the WAL is synced at every commit
-    "foreign_keys": 1,
-    "recursive_triggers": 1,
-    "trusted_schema": 0,
-    "cell_size_check": 1,
-    "mmap_size": 0,
-}
-_INSERT = {
-    table: f"INSERT INTO {table} VALUES ({', '.join('?' * len(names))})"  # noqa: S608
-    for table, names in COLUMNS.items()
-}
 
 
 class WORMLedger(queries.Readable):
@@ -139,7 +127,7 @@ class WORMLedger(queries.Readable):
         """
         with self._reading() as connection, _blank() as blank:
             # Text that is no longer UTF-8 must differ, not raise.
-            connection.text_factory = _any_text
+            connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
             try:
                 connection.execute("BEGIN")
                 return queries.check(connection, blank)
@@ -150,8 +138,8 @@ class WORMLedger(queries.Readable):
                 _roll_back(connection)
 
     def settings(self) -> dict[str, int | str]:
-        """Return the settings in force on the connection that writes, and SQLite's version."""
-        names = ("journal_mode", "application_id", "user_version", *_PRAGMAS)
+        """Return what is set on the connection that writes (opens it), and SQLite's version."""
+        names = ("journal_mode", "application_id", "user_version", *PRAGMAS)
         with self.lock:
             connection = self._writer()
             values = {name: _pragma(connection, name) for name in names}
@@ -165,7 +153,7 @@ class WORMLedger(queries.Readable):
             first = queries.size(connection)
             for idx, (leaf, row) in enumerate(zip(leaves, rows, strict=True), first):
                 connection.execute("INSERT INTO entries VALUES (?, ?)", (idx, leaf))
-                connection.execute(_INSERT[row.table], (*row.values, idx))
+                connection.execute(INSERT[row.table], (*row.values, idx))
             connection.execute("COMMIT")
         except sqlite3.IntegrityError as error:
             raise ValueError(f"the ledger refuses this: {error}") from error
@@ -173,7 +161,7 @@ class WORMLedger(queries.Readable):
             # Whether it is on the disk is unknown, and a sync is never tried again on the same
             # file descriptor: give the connection up, and verify before the next append.
             self._suspect = True
-            _close(self.lock, [], self._writers)
+            self._writers.pop().close()
             raise _explained(error, self.path, "written") from error
         finally:
             if self._writers:
@@ -195,8 +183,8 @@ class WORMLedger(queries.Readable):
     def _reading(self) -> Iterator[sqlite3.Connection]:
         with self._reading_one_by_one:
             try:
-                if not self._readers and (found := _open_for_reading(self.path)):
-                    self._readers.append(found)
+                if not self._readers and is_file(self.path):
+                    self._readers.extend(_open_for_reading(self.path))
                 if self._readers:
                     yield self._readers[0]
                 else:
@@ -225,48 +213,44 @@ def _blank() -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}",
-        uri=True,
-        isolation_level=None,
-        check_same_thread=False,
-    )
-    for name, value in _PRAGMAS.items():
-        connection.execute(f"PRAGMA {name} = {value}")
-    return connection
-
-
-def _open_for_reading(path: Path) -> sqlite3.Connection | None:
-    """Open the ledger read-only; ``None`` as long as nothing was written."""
-    if not is_file(path):
-        return None
-    connection = _connect(path, "ro")
+@contextmanager
+def _closed_on_error(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     try:
-        if _version(connection, path):
-            return connection
+        yield connection
     except BaseException:
         connection.close()
         raise
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    address = f"{path.absolute().as_uri()}?mode={mode}"
+    connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
+    with _closed_on_error(connection):
+        for name, value in PRAGMAS.items():
+            connection.execute(f"PRAGMA {name} = {value}")
+    return connection
+
+
+def _open_for_reading(path: Path) -> list[sqlite3.Connection]:
+    """Open the ledger read-only: one connection, none as long as nothing was written."""
+    with _closed_on_error(_connect(path, "ro")) as connection:
+        if _version(connection, path):
+            return [connection]
     connection.close()
-    return None
+    return []
 
 
 def _open_for_writing(path: Path) -> sqlite3.Connection:
     """Open the ledger; make it, or bring it to the current schema version. Needs the lock."""
     try:
-        connection = _connect(path, "rwc")
-        try:
+        with _closed_on_error(_connect(path, "rwc")) as connection:
             mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
             if mode != "wal":
                 raise StateError(f"{path} cannot use a write-ahead log: journal_mode is {mode}")
             _migrate(connection, _version(connection, path))
-        except BaseException:
-            connection.close()
-            raise
+            return connection
     except sqlite3.Error as error:
         raise _explained(error, path, "opened for writing") from error
-    return connection
 
 
 def _migrate(connection: sqlite3.Connection, version: int) -> None:
@@ -305,10 +289,6 @@ def _pragma(connection: sqlite3.Connection, name: str) -> Any:
 def _roll_back(connection: sqlite3.Connection) -> None:
     if connection.in_transaction:
         connection.execute("ROLLBACK")
-
-
-def _any_text(data: bytes) -> str:
-    return data.decode(errors="surrogateescape")
 
 
 def _explained(error: sqlite3.Error, path: Path, what: str) -> PeninError:

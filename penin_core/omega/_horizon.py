@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from penin_core.omega._numbers import TOLERANCE, count, finite
 from penin_core.omega._student import student_quantile
@@ -102,7 +103,7 @@ def _crossing(boundary: float) -> float:
     return crossed
 
 
-def _density(z: np.ndarray) -> np.ndarray:
+def _density(z: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
 
 

@@ -152,10 +152,11 @@ def betting_confidence_sequence(
 ) -> tuple[float, float]:
     """Return an interval for the mean of values in [-1, 1], valid at any stopping time at 1 - α.
 
-    It holds the means μ that no bettor on either side has ever refuted at α/2: x = (D - μ) / (1 + μ)
-    upwards and its mirror image downwards, with the grid of ``EProcess``. So the lower bound passes 0
-    exactly when the e-process passes 2/α. Should the values drift so much that nothing is left,
-    the interval of the last look alone is returned, which is valid too. (-1, 1) without values.
+    It holds the means μ that no bettor on either side has ever refuted at α/2, with the grid of
+    ``EProcess`` on x = (D - μ) / (1 + μ) upwards and on its mirror image downwards. So the lower
+    bound passes 0 exactly when the e-process passes 2/α. Should the values drift so much that
+    nothing is left, the interval of the last look alone is returned, which is valid too. (-1, 1)
+    without values. Bounds are rounded outwards to 1e-9.
 
     Raises: ValueError for values outside [-1, 1], or unless 0 < alpha < 1.
     """
@@ -166,9 +167,8 @@ def betting_confidence_sequence(
         upper = -_refuted_below(-values, threshold, running)
         if lower < upper:
             break
-    return math.floor(lower * _RESOLUTION) / _RESOLUTION, math.ceil(
-        upper * _RESOLUTION
-    ) / _RESOLUTION
+    lowest, highest = math.floor(lower * _RESOLUTION), math.ceil(upper * _RESOLUTION)
+    return lowest / _RESOLUTION, highest / _RESOLUTION
 
 
 def _refuted_below(values: NDArray[np.float64], threshold: float, running: bool) -> float:

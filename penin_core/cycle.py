@@ -1,0 +1,309 @@
+"""One cycle while it runs: what it knows and the steps it takes; ``runners`` orders them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from penin_core.battery import TaskBattery
+from penin_core.engine.budget import Budget
+from penin_core.engine.cache import ResponseCache
+from penin_core.engine.wire import Engine
+from penin_core.errors import EvaluationFailed
+from penin_core.league.confirmation import Outcome, claim_for, confirm, plan_confirmation
+from penin_core.league.decision import decide
+from penin_core.league.indicators import attest
+from penin_core.league.promotion import LeagueOrchestrator
+from penin_core.league.race import RaceResult, race
+from penin_core.ledger.artifacts import new_run_id
+from penin_core.ledger.store import WORMLedger
+from penin_core.project import Project, parameters
+from penin_core.records import (
+    Candidate,
+    CycleReport,
+    Decision,
+    EthicsEvidence,
+    Evaluation,
+    GuardEvidence,
+    GuardResult,
+    Measurement,
+    PluginFailure,
+    Task,
+)
+from penin_core.rendering import draw_seed, render
+from penin_core.state import exclusive
+from penin_core.suites import Suite
+
+#: Tasks on which the first champion is measured.
+FIRST_TASKS = 100
+#: At most so many tasks of the special splits are asked of finalist and champion.
+SPECIAL_TASKS = 40
+#: The fixed subset for repeats, perturbations and examples does not change from cycle to cycle.
+SUBSET_SEED = 0
+
+
+@dataclass
+class Trial:
+    """Finalist and champion, measured afresh on the same tasks, and what speaks for and against."""
+
+    finalist: Candidate
+    outcome: Outcome
+    measured: Measurement
+    champion: Measurement
+    ethics: EthicsEvidence
+    guards: tuple[GuardResult, ...]
+
+
+@dataclass
+class Cycle:
+    """What a running cycle knows."""
+
+    project: Project
+    ledger: WORMLedger
+    league: LeagueOrchestrator
+    engine: Engine
+    suite: Suite
+    seed: int
+    dry_run: bool
+    profile: str
+    id: str
+    watch: Callable[[str, Mapping[str, object]], None]
+    started: float = field(default_factory=time.monotonic)
+    failures: list[PluginFailure] = field(default_factory=list)
+    raced: RaceResult = field(default_factory=RaceResult)
+    trial: Trial | None = None
+    exhausted: str = ""
+
+    @property
+    def params(self) -> dict[str, float]:
+        """The tuned parameters in force."""
+        return parameters(self.ledger)[1]
+
+    @property
+    def param_version(self) -> int:
+        """The version of the tuned parameters in force."""
+        return parameters(self.ledger)[0]
+
+    def baseline(self) -> Mapping[str, float]:
+        """Return the cost baseline that the first champion froze."""
+        frozen: Mapping[str, float] = self.ledger.events("BOOTSTRAP")[-1].body["baseline"]
+        return frozen
+
+    def announce(self, champion: Candidate, challengers: Sequence[Candidate]) -> None:
+        """Tell the watchers who competes."""
+        self.watch("started", {"champion": champion, "challengers": challengers})
+        self.failures += self.project.plugins.notify(
+            "penin_cycle_started", champion=champion, challengers=tuple(challengers)
+        )
+
+    def finish(self, report: CycleReport) -> None:
+        """Tell the watchers how it ended; nothing can change it any more."""
+        self.watch("finished", {"report": report})
+        self.project.plugins.notify("penin_cycle_finished", report=report)
+
+    def battery(self) -> TaskBattery:
+        """Return the battery of this cycle's suite and seed."""
+        return TaskBattery(self.engine, self.suite, self.project.evaluators(), seed=self.seed)
+
+    def propose(self, champion: Candidate, count: int) -> list[Candidate]:
+        """Ask the mutators in turn until there are ``count`` distinct challengers.
+
+        A mutator that raises loses its proposals; the cycle goes on with the others.
+        """
+        mutators = self.project.mutators()
+        shares = [len(range(i, count, len(mutators))) for i in range(len(mutators))]
+        found: dict[str, Candidate] = {}
+        for mutator, share in zip(mutators, shares, strict=True):
+            rng = np.random.default_rng(draw_seed(self.seed, "propose", mutator.name))
+            try:
+                mutator.prepare(self.suite.split("select"))
+                proposals = list(mutator.propose(champion, share, rng))[:share]
+                found |= {c.hash: self._checked(c) for c in proposals if c.hash != champion.hash}
+            except Exception as error:
+                self._failed("mutators", mutator.name, error, "its proposals are lost")
+        return list(found.values())
+
+    def _checked(self, candidate: Candidate) -> Candidate:
+        """Return the candidate; raise where its prompt asks for what a task does not have."""
+        render(candidate.config, self.suite.tasks[0], self.seed)
+        self.project.plugins.get("providers", candidate.config.provider)
+        return candidate
+
+    async def race(self, champion: Candidate, challengers: Sequence[Candidate]) -> None:
+        """Rank the challengers on ``select`` tasks."""
+        settings = self.project.settings.evolve
+        await race(
+            self.battery(),
+            champion,
+            challengers,
+            self.suite.sample("select", len(self.suite.tasks), self.seed),
+            first_round=settings.race_tasks,
+            lambda_c=self.params["lambda_c"],
+            margin=settings.margin,
+            watch=self._evaluated,
+            result=self.raced,
+        )
+
+    async def confirm(self, champion: Candidate) -> None:
+        """Measure the finalist against the champion on fresh tasks, then ask the guards."""
+        finalist = self.raced.finalist
+        if finalist is None:
+            return
+        battery, settings = self.battery(), self.project.settings.evolve
+        plan = plan_confirmation(
+            self.suite,
+            claim=claim_for(self.raced.measured[finalist.hash], self.raced.measured[champion.hash]),
+            earlier=len(self.ledger.events("CONFIRM")),
+            promotions=[entry.body for entry in self.ledger.events("PROMOTE")],
+            seed=self.seed,
+            at_most=settings.confirm_max,
+        )
+        self.ledger.record_event("CONFIRM", plan.declaration(champion, finalist, self.suite))
+        outcome = await confirm(
+            battery,
+            champion,
+            finalist,
+            plan,
+            at_least=settings.confirm_min,
+            baseline=self.suite.baseline.model_dump() if self.suite.baseline else {},
+            watch=lambda n, log_e, needed: self.watch(
+                "looked", {"n": n, "of": len(plan.tasks), "log_e": log_e, "needed": needed}
+            ),
+        )
+        try:
+            after = await self.measure_whole(battery, finalist, outcome.tasks)
+        except EvaluationFailed as error:
+            self.raced.failed[finalist.hash] = str(error)
+            return
+        before = await self.measure_whole(battery, champion, outcome.tasks)
+        self._evaluated(Evaluation(candidate=finalist, stage="confirm", measurement=after))
+        ethics = attest(after, outcome.tasks, self.suite, self.project.settings.guards, self.seed)
+        self.trial = Trial(
+            finalist, outcome, after, before, ethics, self._ask_guards(after, before, ethics)
+        )
+
+    async def measure_whole(
+        self, battery: TaskBattery, candidate: Candidate, tasks: Sequence[Task]
+    ) -> Measurement:
+        """Measure all axes: ``tasks``, the special splits, and the fixed subset for the rest."""
+        subset = self.suite.sample("select", self.suite.definition.gate_tasks, SUBSET_SEED)
+        composed = self.suite.sample("composed", SPECIAL_TASKS, SUBSET_SEED)
+        ood = self.suite.sample("ood", SPECIAL_TASKS, SUBSET_SEED)
+        return await battery.measure(
+            candidate, [*tasks, *composed, *ood], deep=[*subset, *composed]
+        )
+
+    def _ask_guards(
+        self, after: Measurement, before: Measurement, ethics: EthicsEvidence
+    ) -> tuple[GuardResult, ...]:
+        """Ask every guard; one that raises, or answers anything else, vetoes."""
+        evidence = GuardEvidence(
+            candidate=after.model_copy(update={"rows": ()}),
+            champion=before.model_copy(update={"rows": ()}),
+            ethics=ethics,
+            risk_history=tuple(self._risks()),
+            profile=self.profile,
+        )
+        results = []
+        for guard in self.project.guards():
+            try:
+                result = GuardResult.model_validate(guard.check(evidence))
+            except Exception as error:
+                self._failed("guards", guard.name, error, "it vetoes")
+                result = GuardResult(guard=guard.name, ok=False, reason=f"it failed: {error!r}")
+            results.append(result)
+        return tuple(results)
+
+    def _risks(self) -> list[float]:
+        """Return the measured risks of the champions so far, oldest first."""
+        runs = [r for r in self.ledger.runs() if r["kind"] == "baseline" and not r["dry_run"]]
+        details = [self.ledger.entry(run["idx"]).body.get("detail", {}) for run in runs[:9]]
+        return [d["risk"] for d in reversed(details) if d.get("risk") is not None]
+
+    def decide(self, champion: Candidate, challengers: Sequence[Candidate]) -> dict[str, Decision]:
+        """Decide about every challenger; only the finalist of a complete trial can be promoted."""
+        decisions = {}
+        for candidate in challengers:
+            key = candidate.hash
+            if self.trial is not None and key == self.trial.finalist.hash:
+                decisions[key] = self._decide_trial(self.trial)
+            elif key in self.raced.failed:
+                decisions[key] = Decision(verdict="fail", reason=self.raced.failed[key])
+            elif key in self.raced.raced_out:
+                decisions[key] = Decision(verdict="rollback", reason=self.raced.raced_out[key])
+            else:
+                reason = f"budget_exhausted: {self.exhausted}" if self.exhausted else "not measured"
+                decisions[key] = Decision(verdict="fail", reason=reason)
+        return decisions
+
+    def _decide_trial(self, trial: Trial) -> Decision:
+        decision = decide(
+            trial.measured,
+            trial.champion,
+            axes=self.suite.definition.axes,
+            params=self.params,
+            guards=trial.guards,
+            confirmation=trial.outcome.confirmation,
+            margin=self.project.settings.evolve.margin,
+        )
+        if trial.finalist.hash in self.league.quarantined() and decision.verdict == "promote":
+            reason = "it is quarantined: it was champion before and was rolled back"
+            return decision.model_copy(update={"verdict": "rollback", "reason": reason})
+        return decision
+
+    def _evaluated(self, evaluation: Evaluation) -> None:
+        self.watch("evaluated", {"evaluation": evaluation})
+        self.failures += self.project.plugins.notify(
+            "penin_candidate_evaluated", evaluation=evaluation
+        )
+
+    def _failed(self, kind: str, name: str, error: Exception, consequence: str) -> None:
+        self.failures.append(self.project.failure(kind, name, error, consequence))
+
+
+@asynccontextmanager
+async def open_cycle(
+    project: Project,
+    *,
+    seconds: float,
+    max_usd: float | None,
+    seed: int | None,
+    dry_run: bool,
+    profile: str | None,
+    watch: Callable[[str, Mapping[str, object]], None],
+) -> AsyncIterator[Cycle]:
+    """Open ledger, engine and lock for one cycle, and close them again."""
+    with exclusive(project.state), project.ledger() as ledger:
+        league = project.league(ledger)
+        league.champion()
+        budget = Budget(project.state / "budget.db", project.settings.budget.daily_usd, max_usd)
+        cache = ResponseCache(project.state / "cache" / "responses.db")
+        chosen = ledger.size if seed is None else seed
+        engine = Engine(
+            project.provider,
+            budget=budget,
+            cache=cache,
+            deadline_s=seconds,
+            on_answer=lambda done, total: watch("answered", {"done": done, "total": total}),
+        )
+        try:
+            yield Cycle(
+                project=project,
+                ledger=ledger,
+                league=league,
+                engine=engine,
+                suite=project.suite,
+                seed=chosen,
+                dry_run=dry_run,
+                profile=profile or project.settings.guards.profile,
+                id=f"cycle-{new_run_id()}",
+                watch=watch,
+            )
+        finally:
+            await engine.aclose()
+            budget.close()
+            cache.close()

@@ -1,0 +1,108 @@
+"""Drives multi-step operations: uploads, jobs, polling. The generator says what, this says how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from penin_core.contracts import Steps
+from penin_core.errors import (
+    BudgetExceeded,
+    PeninError,
+    PluginInvalid,
+    ProviderError,
+    ProviderRefused,
+)
+from penin_core.records import Call, Progress, Reply, Wait
+
+from .books import Books
+from .replies import ReplyLost
+from .retry import Sleep, retried
+
+if TYPE_CHECKING:
+    from .transport import HttpTransport
+
+OnProgress = Callable[[Progress], None]
+
+
+class Driver:
+    """Carries out the steps of one operation. ``transport`` is None for a local provider."""
+
+    def __init__(
+        self,
+        provider: str,
+        transport: HttpTransport | None,
+        books: Books,
+        *,
+        sleep: Sleep,
+        on_progress: OnProgress | None,
+    ) -> None:
+        self._provider = provider
+        self._transport = transport
+        self._books = books
+        self._sleep = sleep
+        self._on_progress = on_progress
+        self._late = False
+
+    async def run(self, steps: Steps) -> Any:
+        """Return what ``steps`` returns. Every failure is thrown into it, so that it can clean up.
+
+        Raises:
+            ProviderError: a call failed, after its retries, and the generator did not handle it.
+            BudgetExceeded: the time is used up; calls that the generator makes to clean up after
+                that are still carried out.
+            PluginInvalid: the generator yielded something that is no step.
+        """
+        reply: Reply | None = None
+        failure: PeninError | None = None
+        try:
+            while True:
+                try:
+                    step = steps.throw(failure) if failure else steps.send(reply)
+                except StopIteration as stop:
+                    return stop.value
+                reply = failure = None
+                try:
+                    reply = await self._carry_out(step)
+                except (ProviderError, BudgetExceeded, PluginInvalid) as error:
+                    failure = error
+        finally:
+            steps.close()
+
+    async def _carry_out(self, step: Call | Wait | Progress) -> Reply | None:
+        self._check_time(step)
+        if isinstance(step, Call):
+            return await self._call(step)
+        if isinstance(step, Wait):
+            await self._sleep(step.seconds)
+        elif isinstance(step, Progress):
+            if self._on_progress is not None:
+                self._on_progress(step)
+        else:
+            raise PluginInvalid(
+                f"an operation of provider '{self._provider}' yielded {type(step).__name__}",
+                hint="a step is a Call, a Wait or a Progress",
+            )
+        return None
+
+    def _check_time(self, step: Call | Wait | Progress) -> None:
+        # Said once: what the generator still does after that is its way to clean up.
+        if not self._late and not isinstance(step, Progress) and self._books.seconds_left() <= 0:
+            self._late = True
+            self._books.check_time()
+
+    async def _call(self, call: Call) -> Reply:
+        transport = self._transport
+        if transport is None:
+            raise ProviderRefused(f"provider '{self._provider}' is local and has nobody to call")
+
+        def may_repeat(error: ProviderError) -> bool:
+            # Nobody knows whether a lost POST was carried out: a second one could start a second
+            # job, or store a file twice.
+            return error.transient and (call.method == "GET" or not isinstance(error, ReplyLost))
+
+        async def attempt() -> Reply:
+            return await transport.send(transport.prepare(call))
+
+        left = (lambda: float("inf")) if self._late else self._books.seconds_left
+        return await retried(attempt, sleep=self._sleep, seconds_left=left, may_repeat=may_repeat)

@@ -1,0 +1,251 @@
+"""The engine: every question goes through here, is paid once, and comes back answered or named.
+
+Plugins are pure; this is what calls models. The seats for what is not built yet are single places:
+concurrency and a circuit breaker in ``remote.RemoteModel``, checks of addresses in
+``transport.HttpTransport``, the schedule of retries in ``retry``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from penin_core.contracts import HttpProvider, LocalProvider, Provider, Steps
+from penin_core.errors import PluginInvalid, ProviderError, ProviderRefused
+from penin_core.records import Completion, Request
+
+from .books import Batch, Books, Item
+from .budget import Budget
+from .cache import ResponseCache
+from .drive import Driver, OnProgress
+from .endpoints import answer_key, identity
+from .local import LocalModel
+from .remote import RemoteModel
+from .retry import Sleep
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from .transport import HttpTransport
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What some requests will take: distinct ones, those not answered yet, and their bound."""
+
+    calls: int
+    new_calls: int
+    usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """What an engine did so far. ``calls`` went to a model, ``errors`` of them got no answer."""
+
+    calls: int
+    cached: int
+    errors: int
+    usd: float
+    tokens_in: int
+    tokens_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    slots: list[str | ProviderError]
+    distinct: dict[str, Request]
+    known: dict[str, Completion]
+
+    def missing(self) -> dict[str, list[Item]]:
+        found: dict[str, list[Item]] = {}
+        for key, request in self.distinct.items():
+            if key not in self.known:
+                found.setdefault(request.provider, []).append((key, request))
+        return found
+
+
+class Engine:
+    """Asks models on behalf of everything else.
+
+    ``providers`` finds a provider by name. ``deadline_s`` counts from construction.
+    ``concurrency`` bounds the calls in flight to one provider. ``on_answer`` is told how many of
+    the distinct requests of an ``answer`` are done, and of how many. ``transport`` and ``sleep``
+    stand in for the network and the clock in tests. One engine serves one event loop.
+    """
+
+    def __init__(
+        self,
+        providers: Callable[[str], Provider],
+        *,
+        budget: Budget,
+        cache: ResponseCache,
+        deadline_s: float | None = None,
+        concurrency: int = 16,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        on_answer: Callable[[int, int], None] | None = None,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        if concurrency < 1:
+            raise ValueError(f"concurrency = {concurrency} must be at least 1")
+        self._providers = providers
+        self._books = Books(budget, cache, deadline_s)
+        self._concurrency = concurrency
+        self._network = transport
+        self._on_answer = on_answer
+        self._sleep = sleep
+        self._worker: ThreadPoolExecutor | None = None
+        self._models: dict[str, LocalModel | RemoteModel] = {}
+        self._transports: dict[str, HttpTransport] = {}
+        self._identities: dict[str, str] = {}
+
+    async def answer(self, requests: Sequence[Request]) -> list[Completion | ProviderError]:
+        """Return an answer, or the error that took its place, for each request, in their order.
+
+        Equal requests are asked once, and what the cache knows is not asked again. A failing
+        request takes no other with it.
+
+        Raises:
+            BudgetExceeded: money or time is used up. Raised before the call that would break the
+                limit, after everything in flight has arrived and been stored.
+            SettingsError: a provider's base URL is unusable; nothing was sent.
+            PluginError: there is no such provider; nothing was sent.
+            StateError: budget or cache cannot be written.
+        """
+        plan = self._plan(requests)
+        missing = {self._model(name): items for name, items in plan.missing().items()}
+        batch = Batch(self._books, len(plan.distinct), on_answer=self._on_answer)
+        batch.recall(plan.known)
+        await asyncio.gather(*(_ask(model, items, batch) for model, items in missing.items()))
+        if batch.stop is not None:
+            raise batch.stop
+        return [
+            slot if isinstance(slot, ProviderError) else batch.answers[slot] for slot in plan.slots
+        ]
+
+    async def drive(
+        self, provider_name: str, steps: Steps, *, on_progress: OnProgress | None = None
+    ) -> Any:
+        """Carry out a multi-step operation against one provider; return what it returns.
+
+        Failures are thrown into the generator. A call whose reply was lost is repeated only
+        where that is safe (GET).
+
+        Raises:
+            ProviderError: a call failed and the generator did not handle it.
+            BudgetExceeded: the time is used up.
+            PluginInvalid: the generator yielded something that is no step.
+        """
+        provider = self._providers(provider_name)
+        transport = None
+        if isinstance(provider, HttpProvider):
+            transport = self._transport(provider_name, provider)
+        driver = Driver(
+            provider_name, transport, self._books, sleep=self._sleep, on_progress=on_progress
+        )
+        return await driver.run(steps)
+
+    def estimate(self, requests: Sequence[Request]) -> Estimate:
+        """Say what ``requests`` will take at most; nothing is sent or written.
+
+        Raises:
+            ProviderRefused: a price is unknown, or a model or request cannot be served.
+        """
+        plan = self._plan(requests)
+        bad = [slot for slot in plan.slots if isinstance(slot, ProviderError)]
+        if bad:
+            raise bad[0]
+        missing = plan.missing()
+        bound = sum(
+            self._model(name).bound(request)
+            for name, items in missing.items()
+            for _, request in items
+        )
+        new = sum(map(len, missing.values()))
+        return Estimate(len(plan.distinct), new, bound / 1_000_000)
+
+    @property
+    def spend(self) -> Spend:
+        """What this engine did so far; ``usd`` is all that its budget object settled."""
+        books = self._books
+        return Spend(
+            calls=books.calls,
+            cached=books.cached,
+            errors=books.errors,
+            usd=books.budget.spent_by_this_run / 1_000_000,
+            tokens_in=books.tokens_in,
+            tokens_out=books.tokens_out,
+        )
+
+    async def aclose(self) -> None:
+        """Close connections, the worker thread, the budget and the cache."""
+        for transport in self._transports.values():
+            await transport.aclose()
+        self._transports.clear()
+        self._models.clear()
+        if self._worker is not None:
+            # Waits for a micro-batch that still runs: its provider is closed right after this.
+            self._worker.shutdown(wait=True, cancel_futures=True)
+            self._worker = None
+        self._books.budget.close()
+        self._books.cache.close()
+
+    def _plan(self, requests: Sequence[Request]) -> _Plan:
+        slots = [self._key(request) for request in requests]
+        distinct = {
+            slot: request
+            for slot, request in zip(slots, requests, strict=True)
+            if isinstance(slot, str)
+        }
+        return _Plan(slots, distinct, self._books.cache.get_many(distinct))
+
+    def _key(self, request: Request) -> str | ProviderError:
+        name = request.provider
+        if name not in self._identities:
+            self._identities[name] = identity(self._providers(name))
+        try:
+            return answer_key(self._identities[name], request)
+        except ValueError as error:
+            return ProviderRefused(f"provider '{name}' cannot be asked this: {error}")
+
+    def _model(self, name: str) -> LocalModel | RemoteModel:
+        if name not in self._models:
+            self._models[name] = self._connect(name, self._providers(name))
+        return self._models[name]
+
+    def _connect(self, name: str, provider: Provider) -> LocalModel | RemoteModel:
+        if isinstance(provider, LocalProvider):
+            if self._worker is None:
+                self._worker = ThreadPoolExecutor(1, thread_name_prefix="penin-local")
+            return LocalModel(provider, self._books, self._worker)
+        if isinstance(provider, HttpProvider):
+            return RemoteModel(
+                provider,
+                self._books,
+                self._transport(name, provider),
+                concurrency=self._concurrency,
+                sleep=self._sleep,
+            )
+        raise PluginInvalid(
+            f"provider '{name}' is neither an HttpProvider nor a LocalProvider",
+            hint="derive it from one of the two",
+        )
+
+    def _transport(self, name: str, provider: HttpProvider) -> HttpTransport:
+        # Here, so that a run on a local model never loads the HTTP library.
+        from .transport import HttpTransport
+
+        if name not in self._transports:
+            self._transports[name] = HttpTransport(
+                provider, transport=self._network, connections=self._concurrency
+            )
+        return self._transports[name]
+
+
+async def _ask(model: LocalModel | RemoteModel, items: Sequence[Item], batch: Batch) -> None:
+    try:
+        await model.answer(items, batch)
+    except Exception as error:
+        batch.halt(error)

@@ -1,0 +1,169 @@
+"""evolve_one_cycle: propose, measure, race, confirm, decide, record, tune."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from penin_core.cycle import FIRST_TASKS, SUBSET_SEED, Cycle, open_cycle
+from penin_core.errors import BudgetExceeded, EvaluationFailed, SettingsError
+from penin_core.league.decision import gate
+from penin_core.omega.tuner import DEFAULTS
+from penin_core.project import Project, open_project, with_baseline
+from penin_core.recording import record_cycle, record_first
+from penin_core.records import Candidate, Configuration, CycleReport, Measurement
+from penin_core.settings import Baseline, Settings
+from penin_core.tuning import tune
+
+Watch = Callable[[str, Mapping[str, object]], None]
+
+
+async def evolve_one_cycle(
+    n_challengers: int = 8,
+    budget_minutes: float = 30,
+    provider_id: str | None = None,
+    dry_run: bool = False,
+    *,
+    max_usd: float | None = None,
+    seed: int | None = None,
+    profile: str | None = None,
+    settings: Settings | None = None,
+    state_dir: Path | None = None,
+    project: Project | None = None,
+    watch: Watch | None = None,
+) -> CycleReport:
+    """Run one cycle of evolution and return what it did.
+
+    ``n_challengers`` proposals are raced on the ``select`` tasks; the winner is confirmed against
+    the champion on fresh tasks, and becomes champion only if the rule on point values, every guard
+    and the evidence agree. ``budget_minutes`` and ``max_usd`` bound time and money; what they cut
+    off is recorded as failed, never promoted. A ``dry_run`` measures and records, but neither moves
+    the champion nor tunes. ``seed`` makes the cycle repeatable; it defaults to the ledger's size.
+
+    Raises:
+        SettingsError, SuiteError, PluginError, StateError: before anything is spent.
+        EvaluationFailed: the champion could not be measured.
+    """
+    project = project or open_project(settings=settings, state=state_dir)
+    project.suite.require_provable()
+    async with open_cycle(
+        project,
+        seconds=60.0 * budget_minutes,
+        max_usd=max_usd,
+        seed=seed,
+        dry_run=dry_run,
+        profile=profile,
+        watch=watch or _ignore,
+    ) as cycle:
+        challengers: list[Candidate] = []
+        champion = await champion_of(cycle, provider_id)
+        try:
+            challengers = cycle.propose(champion, n_challengers)
+            cycle.announce(champion, challengers)
+            await cycle.race(champion, challengers)
+            await cycle.confirm(champion)
+        except BudgetExceeded as error:
+            cycle.exhausted = str(error)
+        decisions = cycle.decide(champion, challengers)
+        report = record_cycle(cycle, champion, challengers, decisions)
+        tune(cycle)
+        cycle.finish(report)
+        return report
+
+
+async def champion_of(cycle: Cycle, provider_id: str | None) -> Candidate:
+    """Return the champion; on the first cycle, measure what runs today and make it champion."""
+    current = cycle.league.champion()
+    if current is None:
+        return await _first_champion(cycle, provider_id)
+    config = Configuration.model_validate(current.config)
+    if provider_id is not None and provider_id != config.provider:
+        cycle.project.plugins.get("providers", provider_id)
+        raise SettingsError(
+            f"the champion runs on {config.provider!r}, not on {provider_id!r}",
+            hint="start a champion on that provider in another --state-dir",
+        )
+    cycle.suite = with_baseline(cycle.suite, cycle.baseline())
+    return Candidate(config=config, origin="champion")
+
+
+async def _first_champion(cycle: Cycle, provider_id: str | None) -> Candidate:
+    start = await appraise(cycle, provider_id)
+    record_first(cycle, start.champion, start.measured, {**DEFAULTS, "tau": start.tau})
+    return start.champion
+
+
+@dataclass(frozen=True)
+class Appraisal:
+    """What runs today, measured; ``tau`` is its score, cut to [0.50, 0.70]."""
+
+    champion: Candidate
+    measured: Measurement
+    tau: float
+    baseline: Baseline
+
+
+async def appraise(cycle: Cycle, provider_id: str | None = None) -> Appraisal:
+    """Measure the configuration of the settings and freeze its costs as the baseline.
+
+    Raises:
+        EvaluationFailed: an axis of the suite could not be measured.
+    """
+    settings = cycle.project.settings
+    config = settings.champion
+    if provider_id is not None:
+        config = config.model_copy(update={"provider": provider_id})
+    champion = Candidate(config=config, origin="settings")
+    if cycle.suite.baseline is None:
+        found = (await measure(cycle, champion)).raw["C"]
+        cycle.suite = with_baseline(cycle.suite, {n: found[n] for n in Baseline.model_fields})
+    measured = await measure(cycle, champion)
+    axes = cycle.suite.definition.axes
+    if missing := [axis for axis in axes if getattr(measured, axis) is None]:
+        raise EvaluationFailed(
+            f"the champion could not be measured on {', '.join(missing)}",
+            hint="declare in the suite what it cannot measure, with a reason",
+        )
+    tau = settings.evolve.tau
+    if tau is None:
+        tau = min(0.70, max(0.50, gate(measured, axes, DEFAULTS).score))
+    return Appraisal(champion, measured, tau, cycle.suite.baseline or Baseline())
+
+
+async def measure(cycle: Cycle, candidate: Candidate, count: int = FIRST_TASKS) -> Measurement:
+    """Measure all axes of a candidate on ``count`` fixed ``select`` tasks."""
+    tasks = cycle.suite.sample("select", count, SUBSET_SEED)
+    return await cycle.measure_whole(cycle.battery(), candidate, tasks)
+
+
+async def evaluate(
+    project: Project,
+    config: Configuration,
+    *,
+    count: int = FIRST_TASKS,
+    seconds: float = 1800.0,
+    max_usd: float | None = None,
+    seed: int = 0,
+    watch: Watch | None = None,
+) -> Measurement:
+    """Measure one configuration on ``select`` tasks; nothing is recorded or moved.
+
+    C needs a baseline: the suite's, or the one that the first champion froze; else it is None.
+    """
+    async with open_cycle(
+        project,
+        seconds=seconds,
+        max_usd=max_usd,
+        seed=seed,
+        dry_run=True,
+        profile=None,
+        watch=watch or _ignore,
+    ) as cycle:
+        if cycle.league.champion() is not None:
+            cycle.suite = with_baseline(cycle.suite, cycle.baseline())
+        return await measure(cycle, Candidate(config=config, origin="evaluate"), count)
+
+
+def _ignore(event: str, about: Mapping[str, object]) -> None:
+    return

@@ -1,0 +1,51 @@
+"""What plugin authors test with: conformance kits, and two providers that need no model.
+
+::
+
+    from penin_core.testing import HttpProviderConformance
+    from penin_acme import Acme
+
+    class TestAcme(HttpProviderConformance):
+        component = Acme
+        reply = {...one real answer of the service...}
+
+The kits need pytest; the providers in :mod:`penin_core.testing.fakes` do not. Names are imported on
+first use, because pytest imports this package in every environment that has penin.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .conformance import (
+        Conformance,
+        EvaluatorConformance,
+        GuardConformance,
+        MutatorConformance,
+    )
+    from .fakes import Echo, Scripted
+    from .provider_conformance import HttpProviderConformance, LocalProviderConformance
+
+__all__ = [
+    "Conformance",
+    "Echo",
+    "EvaluatorConformance",
+    "GuardConformance",
+    "HttpProviderConformance",
+    "LocalProviderConformance",
+    "MutatorConformance",
+    "Scripted",
+]
+
+_ELSEWHERE = {
+    "Echo": "fakes",
+    "HttpProviderConformance": "provider_conformance",
+    "LocalProviderConformance": "provider_conformance",
+    "Scripted": "fakes",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_ELSEWHERE.get(name, 'conformance')}", __name__), name)

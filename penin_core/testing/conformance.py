@@ -1,0 +1,283 @@
+"""The contracts as tests: derive a test class from a kit, and every clause runs against yours.
+
+::
+
+    class TestAcme(HttpProviderConformance):
+        component = Acme
+        reply = {"text": "hello", "usage": {"in": 3, "out": 1}}
+
+A clause that a component cannot meet is declared with its reason, and must then fail::
+
+    expected_failures = {"test_same_question_same_answer": "the model takes no seed"}
+
+A clause that is replaced, removed or excused without a reason stops the collection of the tests.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from inspect import getattr_static
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from penin_core import (
+    Candidate,
+    Completion,
+    Configuration,
+    EthicsEvidence,
+    GuardEvidence,
+    GuardResult,
+    Measurement,
+    Request,
+    Task,
+)
+from penin_core.checks import check_component
+
+#: The modules whose clauses nobody replaces.
+KITS = (__name__, "penin_core.testing.provider_conformance")
+
+TASKS = (
+    Task(id="red", input="What colour is blood?", expected="red", group="a", consent=True),
+    Task(id="blue", input="What colour is the sky?", expected="blue", group="b", consent=True),
+    Task(id="green", input="What colour is grass?", expected="green", group="a", consent=True),
+)
+CHAMPION = Candidate(
+    config=Configuration(provider="echo", model="any", system="Answer.", temperature=0.7)
+)
+MEASURED = Measurement(U=0.9, S=0.9, C=0.9, L=0.9, harm=0.0, n_tasks=500)
+GOOD = GuardEvidence(
+    candidate=MEASURED,
+    champion=MEASURED,
+    ethics=EthicsEvidence(
+        ece=0.005, rho_bias=1.0, fairness=1.0, consent=True, eco_kg=0.01, n_samples=500
+    ),
+    risk_history=tuple(0.5 * 0.8**step for step in range(10)),
+)
+NOTHING = GuardEvidence(candidate=Measurement(), champion=Measurement(), ethics=EthicsEvidence())
+
+
+class Conformance:
+    """Shared by all kits: the class under test, its options, and what it is known to miss."""
+
+    kind: ClassVar[str]
+    component: ClassVar[type[Any]]
+    options: ClassVar[Mapping[str, Any]] = {}
+    expected_failures: ClassVar[Mapping[str, str]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse a test class that weakens its kit."""
+        super().__init_subclass__(**kwargs)
+        kit = next(base for base in cls.__mro__ if base.__module__ in KITS)
+        clauses = {name for name in dir(kit) if name.startswith("test_")}
+        for name in sorted({*clauses, "_expect_failure"}):
+            if getattr_static(cls, name) is not getattr_static(kit, name):
+                raise TypeError(f"{cls.__name__} replaces {name}: declare it in expected_failures")
+        for name, why in cls.expected_failures.items():
+            if name not in clauses:
+                raise TypeError(f"{cls.__name__}.expected_failures: there is no clause {name}")
+            if not why.strip():
+                raise TypeError(f"{cls.__name__}.expected_failures: {name} needs a reason")
+
+    @pytest.fixture(autouse=True)
+    def _expect_failure(self, request: pytest.FixtureRequest) -> None:
+        if why := self.expected_failures.get(request.function.__name__):
+            request.node.add_marker(pytest.mark.xfail(reason=why, strict=True))
+
+    @pytest.fixture
+    def made(self) -> Iterator[Any]:
+        """The component under test, built from ``options`` and closed once."""
+        made = self.component(self.component.Options(**self.options))
+        yield made
+        made.close()
+
+    def test_class_follows_the_contract(self) -> None:
+        """Name, docstring, options, methods and parameters are those of the contract."""
+        check_component(self.kind, self.component)
+
+    def test_unknown_option_is_refused(self) -> None:
+        """A misspelt key in penin.toml must not be dropped in silence."""
+        with pytest.raises(ValueError, match="no_such_option"):
+            self.component.Options(**{**self.options, "no_such_option": 1})
+
+    def test_options_cannot_change(self, made: Any) -> None:
+        """What was validated stays as it was."""
+        with pytest.raises(ValueError, match=r"frozen|no field|not have"):
+            made.options.no_such_option = 1
+
+
+class MutatorConformance(Conformance):
+    """For subclasses of Mutator; ``tasks`` are what ``prepare`` sees before each proposal."""
+
+    kind = "mutators"
+    champion: ClassVar[Candidate] = CHAMPION
+    tasks: ClassVar[Sequence[Task]] = TASKS
+
+    def propose(self, count: int = 4, seed: int = 7) -> list[Candidate]:
+        """Return the proposals of a new instance."""
+        mutator = self.component(self.component.Options(**self.options))
+        mutator.prepare(self.tasks)
+        proposals = list(mutator.propose(self.champion, count, np.random.default_rng(seed)))
+        mutator.close()
+        return proposals
+
+    def test_it_proposes_something(self) -> None:
+        """And nothing but candidates."""
+        proposals = self.propose()
+        assert proposals
+        assert {type(candidate) for candidate in proposals} == {Candidate}
+
+    @pytest.mark.parametrize("count", [0, 1, 3])
+    def test_it_proposes_at_most_count(self, count: int) -> None:
+        """Each proposal costs the user money."""
+        assert len(self.propose(count)) <= count
+
+    def test_same_seed_same_proposals(self) -> None:
+        """A cycle can be replayed."""
+        assert self.propose() == self.propose()
+
+    def test_chance_comes_from_rng_only(self) -> None:
+        """Global generators are neither read nor moved."""
+        first = self.propose()
+        before = random.getstate(), repr(np.random.get_state())
+        random.seed(1)
+        np.random.seed(1)
+        seeded = random.getstate(), repr(np.random.get_state())
+        assert self.propose() == first
+        assert (random.getstate(), repr(np.random.get_state())) == seeded
+        random.setstate(before[0])
+
+    def test_lineage_is_kept(self) -> None:
+        """Every proposal is a child of the champion."""
+        assert {candidate.parent for candidate in self.propose()} <= {self.champion.hash}
+
+    def test_proposals_differ(self) -> None:
+        """From each other and from the champion: measuring the same twice is waste."""
+        hashes = [candidate.hash for candidate in self.propose()]
+        assert len({*hashes, self.champion.hash}) == len(hashes) + 1
+
+    def test_champion_stays_what_it_is(self) -> None:
+        """Its nested values, too."""
+        before = self.champion.model_dump_json()
+        self.propose()
+        assert self.champion.model_dump_json() == before
+
+
+class EvaluatorConformance(Conformance):
+    """For subclasses of Evaluator: ``task`` is one that it can score.
+
+    ``judgement`` is what another model answers to ``judge``.
+    """
+
+    kind = "evaluators"
+    task: ClassVar[Task] = TASKS[0]
+    judgement: ClassVar[str] = "1"
+
+    def variants(self, made: Any) -> list[Task]:
+        """Return the forms of ``task`` to ask, under one seed."""
+        return list(made.variants(self.task, np.random.default_rng(7)))
+
+    def answers(self, made: Any, text: str) -> list[Completion]:
+        """Return ``text`` as the answer to every variant, then the judge's answers."""
+        given = [completion(text) for _ in self.variants(made)]
+        return given + [completion(self.judgement) for _ in made.judge(self.task, given)]
+
+    def score(self, made: Any, text: str) -> float:
+        """Score ``text`` as the answer to ``task``."""
+        return float(made.score(self.task, self.answers(made, text)))
+
+    def test_it_applies_to_its_task(self, made: Any) -> None:
+        """``task`` must be one that it can score."""
+        assert made.applies(self.task) is True
+
+    @pytest.mark.parametrize(
+        "text",
+        ["red", "", "no idea", "{", "red " * 2000, "κόκκινο \U0001f534", "\x00\n"],
+        ids=ascii,
+    )
+    def test_score_stays_in_unit(self, made: Any, text: str) -> None:
+        """Whatever the model says."""
+        score = self.score(made, text)
+        assert math.isfinite(score)
+        assert 0.0 <= score <= 1.0
+
+    def test_same_answers_same_score(self, made: Any) -> None:
+        """A verdict can be derived again."""
+        assert self.score(made, "blood red") == self.score(made, "blood red")
+
+    def test_right_answer_is_not_worse(self, made: Any) -> None:
+        """Of utility evaluators: more is better."""
+        if made.axis == "U" and isinstance(self.task.expected, str):
+            assert self.score(made, self.task.expected) >= self.score(made, "no idea")
+
+    def test_variants_are_tasks(self, made: Any) -> None:
+        """At least one, and the same under the same seed."""
+        assert {type(task) for task in self.variants(made)} == {Task}
+        assert self.variants(made) == self.variants(made)
+
+    def test_judge_asks_requests(self, made: Any) -> None:
+        """Or nothing; it never calls a model itself."""
+        asked = made.judge(self.task, [completion("red") for _ in self.variants(made)])
+        assert all(isinstance(request, Request) for request in asked)
+
+    def test_aggregate_stays_in_unit(self, made: Any) -> None:
+        """And nothing measured is None, never zero."""
+        answers = self.answers(made, "red")
+        total = made.aggregate([(self.task, answers, made.score(self.task, answers))])
+        assert total is None or 0.0 <= total <= 1.0
+        assert made.aggregate([]) is None
+
+
+class GuardConformance(Conformance):
+    """For subclasses of Guard: ``good`` must pass, ``bad`` must not."""
+
+    kind = "guards"
+    good: ClassVar[GuardEvidence] = GOOD
+    bad: ClassVar[GuardEvidence]
+
+    def test_good_evidence_passes(self, made: Any) -> None:
+        """The guard says who it is, and why."""
+        result = made.check(self.good)
+        assert isinstance(result, GuardResult)
+        assert result.ok, result.reason
+        assert result.guard == made.name
+        assert result.reason
+
+    def test_bad_evidence_is_vetoed(self, made: Any) -> None:
+        """With a reason."""
+        result = made.check(self.bad)
+        assert isinstance(result, GuardResult)
+        assert not result.ok
+        assert result.reason
+
+    def test_missing_evidence_never_counts_as_good(self, made: Any) -> None:
+        """A veto, an error, or an answer that says that nothing was measured."""
+        try:
+            result = made.check(NOTHING)
+        except Exception:
+            return
+        assert isinstance(result, GuardResult)
+        assert not (result.ok and result.measured)
+
+    def test_same_evidence_same_answer(self, made: Any) -> None:
+        """A verdict can be derived again."""
+        assert made.check(self.good) == made.check(self.good)
+        assert made.check(self.bad) == made.check(self.bad)
+
+
+def completion(text: str) -> Completion:
+    """Return an answer with all that an evaluator may look at."""
+    words = max(1, len(text.split()))
+    return Completion(
+        text=text,
+        model="any",
+        tokens_in=12,
+        tokens_out=words,
+        logprobs=(-0.1,) * words,
+        cost_usd=0.001,
+        latency_ms=20.0,
+        utility=1.0,
+    )

@@ -1,0 +1,111 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penin_core.omega.sr import sr_autocorrection, sr_metacognition, sr_omega
+
+positive_units = st.floats(1e-3, 1)
+
+
+def test_sr_of_the_documented_example_is_the_mean_of_three_terms():
+    assert sr_omega(0.92, True, 0.88, 0.67) == pytest.approx(0.8074, abs=5e-5)
+
+
+def test_ethics_never_lifts_a_score():
+    assert sr_omega(0.9, True, 0.9, 0.9) == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("granted", [False, None, 1, "yes"])
+def test_only_true_lifts_the_ethics_veto(granted):
+    assert sr_omega(0.9, granted, 0.9, 0.9) == 0.0
+    assert sr_omega(None, granted, 0.9, 0.9) == 0.0
+
+
+@pytest.mark.parametrize("method", ["harmonic", "min_soft"])
+def test_a_component_at_zero_is_fatal_unless_it_has_no_weight(method):
+    assert sr_omega(0.9, True, 0.0, 0.9, method) == 0.0
+    assert sr_omega(0.9, True, 0.0, 0.9, method, weights=[1, 0, 1]) == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("method", ["harmonic", "min_soft"])
+def test_a_component_that_was_not_measured_leaves_sr_unknown(method):
+    assert sr_omega(0.9, True, None, 0.9, method) is None
+
+
+@given(positive_units, positive_units, positive_units, st.floats(-60, -1e-6))
+def test_min_soft_is_the_power_mean_and_keeps_to_the_range(a, b, c, p):
+    value = sr_omega(a, True, b, c, "min_soft", p=p)
+    low = min(a, b, c)
+    direct = low * (sum((x / low) ** p for x in (a, b, c)) / 3) ** (1 / p)
+    assert value == pytest.approx(direct, rel=1e-6)
+    assert low <= value <= max(a, b, c)
+
+
+@given(positive_units, positive_units, positive_units)
+def test_min_soft_falls_from_the_harmonic_mean_to_the_minimum(a, b, c):
+    harmonic = sr_omega(a, True, b, c)
+    assert sr_omega(a, True, b, c, "min_soft", p=-1) == pytest.approx(harmonic)
+    soft = sr_omega(a, True, b, c, "min_soft")
+    softer = sr_omega(a, True, b, c, "min_soft", p=-1e6)
+    assert soft <= harmonic * (1 + 1e-12)
+    assert softer == pytest.approx(min(a, b, c), rel=1e-5)
+
+
+def test_weights_shift_the_mean():
+    assert sr_omega(0.5, True, 1, 1, weights=[2, 1, 1]) == pytest.approx(4 / (2 / 0.5 + 2))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"method": "geometric"},
+        {"method": "min_soft", "p": 0},
+        {"method": "min_soft", "p": 5},
+        {"method": "min_soft", "p": -math.inf},
+        {"weights": [1, 1]},
+        {"weights": []},
+        {"weights": [0, 0, 0]},
+        {"weights": [1, -1, 1]},
+    ],
+)
+def test_sr_refuses_what_it_cannot_mean(options):
+    for ethics_ok in (True, False):
+        with pytest.raises(ValueError):  # noqa: PT011
+            sr_omega(0.9, ethics_ok, 0.9, 0.9, **options)
+
+
+def test_autocorrection_is_full_when_nothing_failed():
+    assert sr_autocorrection(0, 0) == 1.0
+    assert sr_autocorrection(9, 4) == 0.5
+    with pytest.raises(ValueError, match="fixed must not exceed failed"):
+        sr_autocorrection(1, 2)
+
+
+def test_metacognition_is_the_ordering_of_right_over_wrong():
+    assert sr_metacognition([0.9, 0.8, 0.2, 0.1], [1, 1, 0, 0]) == 1.0
+    assert sr_metacognition([0.9, 0.8, 0.2, 0.1], [0, 0, 1, 1]) == 0.0
+    assert sr_metacognition([0.5] * 4, [1, 0, 1, 0]) == 0.0
+    assert sr_metacognition([0.9, 0.5, 0.5], [1, 1, 0]) == pytest.approx(2 * 0.75 - 1)
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=1, max_size=30))
+def test_metacognition_agrees_with_counting_all_pairs(samples):
+    confidence = [level / 4 for level, _ in samples]
+    correct = [right for _, right in samples]
+    right = [c for c, ok in zip(confidence, correct, strict=True) if ok]
+    wrong = [c for c, ok in zip(confidence, correct, strict=True) if not ok]
+    if right and wrong:
+        auroc = sum((a > b) + (a == b) / 2 for a in right for b in wrong)
+        expected = max(0.0, 2 * auroc / (len(right) * len(wrong)) - 1)
+    else:
+        expected = 1 - abs(sum(confidence) / len(confidence) - bool(right))
+    assert sr_metacognition(confidence, correct) == pytest.approx(expected)
+
+
+def test_a_perfect_model_can_be_scored():
+    assert sr_metacognition([0.9, 1.0], [1, 1]) == pytest.approx(0.95)
+    assert sr_metacognition([], []) is None
+    with pytest.raises(ValueError, match="differ in length"):
+        sr_metacognition([0.5], [])
