@@ -34,6 +34,8 @@ class TaskBattery:
         self.suite = suite
         self.seed = seed
         self.evaluators = tuple(evaluators)
+        for task in suite.tasks:
+            self.metric_of(task)
         baseline = suite.baseline.model_dump() if suite.baseline else {}
         for evaluator in self.evaluators:
             evaluator.prepare(suite.split("select"), baseline)
@@ -101,6 +103,20 @@ class TaskBattery:
         ]
         return summarize(rows, probes, evaluators, self.suite.hash)
 
+    async def rows(self, model: Candidate, tasks: Sequence[Task]) -> list[TaskRow]:
+        """Ask ``tasks`` and grade the answers by the tasks' own metrics; no other evaluator looks.
+
+        Raises:
+            EvaluationFailed: a metric broke its contract.
+            BudgetExceeded: money or time ended first.
+        """
+        requests = [render(model.config, task, self.seed) for task in tasks]
+        answers = await self._ask(requests)
+        return [
+            self._row(task, answers[request.key], ())
+            for task, request in zip(tasks, requests, strict=True)
+        ]
+
     def _probe(self, evaluator: Evaluator, model: Candidate, task: Task) -> Probe:
         """Ask for variants with chance that depends on the task, not on the candidate."""
         rng = np.random.default_rng(draw_seed(self.seed, evaluator.name, task.id))
@@ -151,13 +167,11 @@ class TaskBattery:
         return next((e for e in utility if e.applies(task)), None)
 
     def _graded(self, task: Task, completion: Completion) -> Completion:
-        metric = self.metric_of(task)
-        if metric is None:
-            return completion
-        with blame(metric, task):
-            return completion.model_copy(
-                update={"utility": unit(metric.score(task, (completion,)), metric, task)}
-            )
+        metric, utility = self.metric_of(task), None
+        if metric is not None:
+            with blame(metric, task):
+                utility = unit(metric.score(task, (completion,)), metric, task)
+        return completion.model_copy(update={"utility": utility})
 
     def _row(
         self, task: Task, answer: Completion | ProviderError, probes: Sequence[Probe]

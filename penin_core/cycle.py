@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,14 @@ from penin_core.engine.budget import Budget
 from penin_core.engine.cache import ResponseCache
 from penin_core.engine.wire import Engine
 from penin_core.errors import EvaluationFailed
-from penin_core.league.confirmation import Outcome, claim_for, confirm, plan_confirmation
+from penin_core.league.confirmation import (
+    FinalistFailed,
+    Outcome,
+    claim_for,
+    confirm,
+    plan_confirmation,
+    require_fresh,
+)
 from penin_core.league.decision import decide
 from penin_core.league.indicators import attest
 from penin_core.league.promotion import LeagueOrchestrator
@@ -114,7 +122,7 @@ class Cycle:
 
         A mutator that raises loses its proposals; the cycle goes on with the others.
         """
-        mutators = self.project.mutators()
+        mutators, known = self.project.mutators(), {champion.hash, *self.league.quarantined()}
         shares = [len(range(i, count, len(mutators))) for i in range(len(mutators))]
         found: dict[str, Candidate] = {}
         for mutator, share in zip(mutators, shares, strict=True):
@@ -122,16 +130,24 @@ class Cycle:
             try:
                 mutator.prepare(self.suite.split("select"))
                 proposals = list(mutator.propose(champion, share, rng))[:share]
-                found |= {c.hash: self._checked(c) for c in proposals if c.hash != champion.hash}
+                found |= {c.hash: self._checked(c) for c in proposals if c.hash not in known}
             except Exception as error:
                 self._failed("mutators", mutator.name, error, "its proposals are lost")
         return list(found.values())
 
     def _checked(self, candidate: Candidate) -> Candidate:
         """Return the candidate; raise where its prompt asks for what a task does not have."""
-        render(candidate.config, self.suite.tasks[0], self.seed)
+        for task in {frozenset(task.fields): task for task in self.suite.tasks}.values():
+            render(candidate.config, task, self.seed)
         self.project.plugins.get("providers", candidate.config.provider)
         return candidate
+
+    def require_fresh(self) -> None:
+        """Raise SuiteError where too few confirm tasks are left to prove anything."""
+        require_fresh(self.suite, self._promotions())
+
+    def _promotions(self) -> list[Mapping[str, Any]]:
+        return [entry.body for entry in self.ledger.events("PROMOTE")]
 
     async def race(self, champion: Candidate, challengers: Sequence[Candidate]) -> None:
         """Rank the challengers on ``select`` tasks."""
@@ -143,7 +159,7 @@ class Cycle:
             self.suite.sample("select", len(self.suite.tasks), self.seed),
             first_round=settings.race_tasks,
             lambda_c=self.params["lambda_c"],
-            margin=settings.margin,
+            margin=settings.margins.C,
             watch=self._evaluated,
             result=self.raced,
         )
@@ -158,22 +174,26 @@ class Cycle:
             self.suite,
             claim=claim_for(self.raced.measured[finalist.hash], self.raced.measured[champion.hash]),
             earlier=len(self.ledger.events("CONFIRM")),
-            promotions=[entry.body for entry in self.ledger.events("PROMOTE")],
+            promotions=self._promotions(),
             seed=self.seed,
             at_most=settings.confirm_max,
         )
         self.ledger.record_event("CONFIRM", plan.declaration(champion, finalist, self.suite))
-        outcome = await confirm(
-            battery,
-            champion,
-            finalist,
-            plan,
-            at_least=settings.confirm_min,
-            baseline=self.suite.baseline.model_dump() if self.suite.baseline else {},
-            watch=lambda n, log_e, needed: self.watch(
-                "looked", {"n": n, "of": len(plan.tasks), "log_e": log_e, "needed": needed}
-            ),
-        )
+        try:
+            outcome = await confirm(
+                battery,
+                champion,
+                finalist,
+                plan,
+                at_least=settings.confirm_min,
+                baseline=self.suite.baseline.model_dump() if self.suite.baseline else {},
+                watch=lambda n, log_e, needed: self.watch(
+                    "looked", {"n": n, "of": len(plan.tasks), "log_e": log_e, "needed": needed}
+                ),
+            )
+        except FinalistFailed as error:
+            self.raced.failed[finalist.hash] = str(error)
+            return
         try:
             after = await self.measure_whole(battery, finalist, outcome.tasks)
         except EvaluationFailed as error:
@@ -181,7 +201,8 @@ class Cycle:
             return
         before = await self.measure_whole(battery, champion, outcome.tasks)
         self._evaluated(Evaluation(candidate=finalist, stage="confirm", measurement=after))
-        ethics = attest(after, outcome.tasks, self.suite, self.project.settings.guards, self.seed)
+        guards = self.project.settings.guards.model_copy(update={"profile": self.profile})
+        ethics = attest(after, outcome.tasks, self.suite, guards, self.seed)
         self.trial = Trial(
             finalist, outcome, after, before, ethics, self._ask_guards(after, before, ethics)
         )
@@ -211,7 +232,10 @@ class Cycle:
         results = []
         for guard in self.project.guards():
             try:
-                result = GuardResult.model_validate(guard.check(evidence))
+                result = guard.check(evidence)
+                if not isinstance(result, GuardResult):
+                    raise TypeError(f"it answered {result!r}")
+                result = result.model_copy(update={"guard": guard.name})
             except Exception as error:
                 self._failed("guards", guard.name, error, "it vetoes")
                 result = GuardResult(guard=guard.name, ok=False, reason=f"it failed: {error!r}")
@@ -248,7 +272,7 @@ class Cycle:
             params=self.params,
             guards=trial.guards,
             confirmation=trial.outcome.confirmation,
-            margin=self.project.settings.evolve.margin,
+            margins=self.project.settings.evolve.margins,
         )
         if trial.finalist.hash in self.league.quarantined() and decision.verdict == "promote":
             reason = "it is quarantined: it was champion before and was rolled back"

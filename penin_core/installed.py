@@ -16,7 +16,7 @@ import sys
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from importlib import import_module
 from typing import NamedTuple
 
@@ -99,11 +99,11 @@ def contained(
 ) -> Iterator[None]:
     """Run a plugin's code: what it prints goes to stderr, what it raises becomes PluginInvalid.
 
-    ``lead`` begins the message; ``passing`` are the errors that stay what they are. Ctrl-C always
-    does.
+    Both streams are afterwards what they were. ``lead`` begins the message; ``passing`` are the
+    errors that stay what they are. Ctrl-C always does.
     """
     try:
-        with redirect_stdout(sys.stderr):
+        with redirect_stderr(sys.stderr), redirect_stdout(sys.stderr):
             yield
     except KeyboardInterrupt:
         raise
@@ -117,7 +117,7 @@ def reason_of(error: BaseException) -> str:
     """Return the type of ``error`` and the first line of its message."""
     try:
         lines = str(error).strip().splitlines()
-    except Exception:  # the message is a plugin's code, too
+    except BaseException:  # the message is a plugin's code, too
         lines = []
     return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
 

@@ -80,6 +80,12 @@ def _groups(rows: Sequence[TaskRow]) -> dict[str, float]:
     }
 
 
+def _harm(rows: Sequence[TaskRow]) -> float | None:
+    """Return the share of harmful answers; None where too many were not looked at."""
+    known = [float(row.harmful) for row in rows if row.harmful is not None]
+    return _mean(known) if len(known) >= (1 - MAX_ERRORS) * len(rows) else None
+
+
 def _mean(values: Sequence[float]) -> float | None:
     return fmean(values) if values else None
 
@@ -118,12 +124,7 @@ def summarize(
     Raises:
         EvaluationFailed: more than 20 % of the calls failed.
     """
-    errors = [row.error for row in rows if row.error is not None]
-    if rows and len(errors) / len(rows) > MAX_ERRORS:
-        raise EvaluationFailed(
-            f"{len(errors)} of {len(rows)} calls failed; the first: {errors[0]}",
-            hint="nothing is concluded from an evaluation with more than 20 % errors",
-        )
+    errors = require_answers(rows)
     good = [r for r in rows if r.error is None and r.split not in SPECIAL_SPLITS]
     axes = {axis: _parts(axis, evaluators, probes) for axis in AXES}
     raw = {
@@ -138,9 +139,9 @@ def summarize(
         **{axis: _axis_value(axis, parts) for axis, parts in axes.items()},
         raw=raw,
         groups=_groups(good),
-        harm=_mean([float(row.harmful) for row in good if row.harmful is not None]),
+        harm=_harm(good),
         n_tasks=len(rows),
-        n_errors=len(errors),
+        n_errors=errors,
         tokens_in=sum(row.tokens_in for row in rows),
         tokens_out=sum(row.tokens_out for row in rows),
         latency_ms=raw["C"]["latency_ms"] or 0.0,
@@ -148,6 +149,21 @@ def summarize(
         suite_hash=suite_hash,
         rows=tuple(rows),
     )
+
+
+def require_answers(rows: Sequence[TaskRow]) -> int:
+    """Return how many calls failed.
+
+    Raises:
+        EvaluationFailed: more than 20 % of them.
+    """
+    errors = [row.error for row in rows if row.error is not None]
+    if len(errors) > MAX_ERRORS * len(rows):
+        raise EvaluationFailed(
+            f"{len(errors)} of {len(rows)} calls failed; the first: {errors[0]}",
+            hint="nothing is concluded from an evaluation with more than 20 % errors",
+        )
+    return len(errors)
 
 
 def _parts(axis: Axis, evaluators: Sequence[Evaluator], probes: Sequence[Probe]) -> Parts:

@@ -16,6 +16,7 @@ from .canonical import digest
 
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Accepted = Annotated[tuple[str, ...], Field(min_length=1)]
 Axis = Literal["U", "S", "C", "L"]
 Verdict = Literal["promote", "canary", "rollback", "fail"]
 Split = Literal["select", "confirm", "ood", "composed"]
@@ -177,7 +178,7 @@ class Task(Record):
 
     id: Name
     input: str
-    expected: str | tuple[str, ...] | dict[str, Any] | None = None
+    expected: str | Accepted | dict[str, Any] | None = None
     system: str = ""
     messages: tuple[Message, ...] = ()
     group: str | None = None
@@ -356,8 +357,8 @@ class PluginFailure(Record):
 class Confirmation(Record):
     """The evidence of one confirmation: finalist against champion, paired, on fresh tasks.
 
-    ``log_e`` is the natural logarithm of the e-value at the last look, ``alpha`` the share of the
-    campaign's 0.05 that this confirmation may spend. ``gain`` is the mean paired difference of
+    ``log_e`` is the natural logarithm of the largest e-value of all looks, ``alpha`` the share of
+    the campaign's 0.05 that this confirmation may spend. ``gain`` is the mean paired difference of
     utility, ``interval`` an anytime-valid 95 % interval for it.
     """
 

@@ -56,6 +56,7 @@ async def evolve_one_cycle(
         profile=profile,
         watch=watch or _ignore,
     ) as cycle:
+        cycle.require_fresh()
         challengers: list[Candidate] = []
         champion = await champion_of(cycle, provider_id)
         try:

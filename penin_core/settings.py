@@ -68,6 +68,16 @@ class SuiteDefinition(Record):
     baseline: Baseline | None = None
 
 
+class Margins(Record):
+    """By how much a finalist may be worse than the champion, on each axis and in each group."""
+
+    U: float = Field(default=0.05, ge=0.0, lt=1.0)
+    S: float = Field(default=0.05, ge=0.0, lt=1.0)
+    C: float = Field(default=0.05, ge=0.0, lt=1.0)
+    L: float = Field(default=0.05, ge=0.0, lt=1.0)
+    group: float = Field(default=0.05, ge=0.0, lt=1.0)
+
+
 class EvolveSettings(Record):
     """How a cycle searches and what it takes to win."""
 
@@ -75,8 +85,8 @@ class EvolveSettings(Record):
     mutators: tuple[str, ...] = ("prompt_variants", "param_sweep", "few_shot")
     race_tasks: int = Field(default=30, ge=10)
     confirm_min: int = Field(default=300, ge=100)
-    confirm_max: int = Field(default=500, ge=100)
-    margin: float = Field(default=0.05, gt=0.0, lt=1.0)
+    confirm_max: int = Field(default=500, ge=100, le=3000)
+    margins: Margins = Margins()
     tau: float | None = Field(default=None, ge=0.5, le=0.95)
 
 
@@ -118,7 +128,8 @@ def find_settings(explicit: Path | None = None) -> Path | None:
     Raises:
         SettingsError: a file that was named does not exist.
     """
-    named = explicit or (Path(os.environ["PENIN_CONFIG"]) if "PENIN_CONFIG" in os.environ else None)
+    variable = os.environ.get("PENIN_CONFIG")
+    named = explicit or (Path(variable) if variable else None)
     if named is not None:
         if not named.is_file():
             raise SettingsError(
@@ -134,8 +145,11 @@ def load_settings(explicit: Path | None = None) -> Settings:
     path = find_settings(explicit)
     if path is None:
         return Settings(folder=Path.cwd())
+    table = read_toml(path)
+    if placed := sorted({"folder", "source"} & table.keys()):
+        raise SettingsError(f"{path}: unknown key {placed[0]!r}", hint="remove it")
     return Settings.model_validate(
-        {**dict(validated(Settings, read_toml(path), path)), "folder": path.parent, "source": path}
+        {**dict(validated(Settings, table, path)), "folder": path.parent, "source": path}
     )
 
 
@@ -207,7 +221,7 @@ def parse_duration(text: str) -> float:
     compact = text.strip().lower()
     parts = _PART.findall(compact)
     total = sum(float(number) * _UNITS[unit] for number, unit in parts)
-    if "".join(number + unit for number, unit in parts) != compact or total <= 0:
+    if "".join(number + unit for number, unit in parts) != compact or not 0 < total < float("inf"):
         raise SettingsError(
             f"{text!r} is not a duration", hint="write a number with a unit: 90s, 30m, 1h30m, 2d"
         )

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from .canonical import digest
+from .canonical import canonical_json, digest
 from .errors import SuiteError
 from .records import Example, Split, Task
 from .settings import Baseline, SuiteDefinition
@@ -134,6 +134,7 @@ def _read_task(line: str, path: Path, number: int) -> Task:
         row = json.loads(line)
         if not isinstance(row, dict):
             raise ValueError("not a JSON object")
+        canonical_json(row)
         known = {key: value for key, value in row.items() if key in _KNOWN}
         extra = {key: value for key, value in row.items() if key not in _KNOWN}
         return Task.model_validate({**known, "fields": extra})

@@ -110,9 +110,14 @@ def test_other_users_cannot_read_it(cache: ResponseCache, path: Path) -> None:
 
 def test_a_transaction_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:
     database = Database(tmp_path / "x.db", "CREATE TABLE IF NOT EXISTS t (n INTEGER) STRICT")
-    with pytest.raises(KeyboardInterrupt), database.write() as connection:
-        connection.execute("INSERT INTO t VALUES (1)")
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with database.write() as connection:
+            connection.execute("INSERT INTO t VALUES (1)")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert database.rows("SELECT n FROM t") == []
     database.close()
 

@@ -1,4 +1,4 @@
-"""Retries: only what may pass, never before the service asks, never beyond the time that is left."""
+"""Retries: only what may pass, never before the service asks, never beyond the time left."""
 
 from __future__ import annotations
 

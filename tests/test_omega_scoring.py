@@ -88,11 +88,17 @@ def linf(w, m, cost=0.0, lambda_c=0.5, ethical_ok=True):
     return linf_harmonic(w, m, cost, lambda_c, ethical_ok)
 
 
-def test_linf_of_the_documented_examples_is_what_the_formula_gives():
-    # The two examples of the original documentation, which states 0.7380 for both.
-    assert linf([0.4, 0.4, 0.2], [0.85, 0.72, 0.91], 0.08, 0.5) == pytest.approx(
-        1 / (0.4 / 0.85 + 0.4 / 0.72 + 0.2 / 0.91) * math.exp(-0.04)
-    )
+@pytest.mark.parametrize(
+    ("metrics", "printed", "value"),
+    [([0.85, 0.78, 0.92], 0.7380, 0.77260), ([0.82, 0.76, 0.94], 0.738, 0.75618)],
+)
+def test_linf_of_the_published_examples_is_what_the_formula_gives(metrics, printed, value):
+    result = linf([0.4, 0.4, 0.2], metrics, cost=0.15, lambda_c=0.5)
+    assert result == pytest.approx(value, abs=5e-6)
+    assert result != pytest.approx(printed, abs=1e-2)
+
+
+def test_linf_is_a_harmonic_mean_discounted_by_cost():
     assert linf([1, 1], [0.5, 1.0]) == pytest.approx(2 / 3)
     assert linf([1, 1], [0.5, 1.0], cost=2, lambda_c=0.5) == pytest.approx(2 / 3 * math.exp(-1))
 

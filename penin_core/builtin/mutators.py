@@ -98,19 +98,22 @@ class PromptVariants(Mutator):
     name = "prompt_variants"
 
     class Options(ComponentOptions):
-        """Templates for the system prompt.
+        """Instructions that replace the champion's, and templates that keep it as ``{base}``.
 
-        ``{base}`` is the champion's instruction, ``{fields}`` the keys and ``{labels}`` the values
-        that the answers of the select split have; ``{{system}}`` is what each task itself asks.
+        ``{fields}`` stands for the keys and ``{labels}`` for the values that the answers of the
+        select split have; ``{{system}}`` for what each task itself asks.
         """
 
+        instructions: tuple[str, ...] = (
+            "{{system}}",
+            "Extract {fields} from the message as JSON. Only the slots that occur.",
+            "Answer with one of: {labels}. One word, no other text.",
+        )
         templates: tuple[str, ...] = (
-            "{base} Extract {fields} from the message as JSON. Only the slots that occur.",
-            "{base} Answer with one of: {labels}.",
             "{base} {{system}}",
-            "{{system}} {base}",
+            "{base} Return {fields} as a JSON object. No extra text.",
+            "{base} Answer with one of: {labels}.",
             "{base} Answer briefly. No extra text.",
-            "{base} Extract {fields} as JSON. No extra text.",
         )
 
     options: PromptVariants.Options
@@ -123,13 +126,19 @@ class PromptVariants(Mutator):
     def propose(
         self, champion: Candidate, count: int, rng: np.random.Generator
     ) -> Iterable[Candidate]:
-        """Return children with another instruction, the templates in their order."""
-        texts = generate_prompt_variants(champion.config.system, list(self._usable()), 0)
-        for text in texts[:count]:
+        """Return children with another instruction, in the order of the options."""
+        base = champion.config.system
+        templates = list(self._usable(self.options.templates))
+        texts = [
+            *(text for text in self._usable(self.options.instructions) if text != base),
+            *generate_prompt_variants(base, templates, int(rng.integers(2**31))),
+        ]
+        for text in list(dict.fromkeys(texts))[:count]:
             yield champion.child(self.name, f"system {text!r}", system=text)
 
-    def _usable(self) -> Iterator[str]:
-        for template in self.options.templates:
+    def _usable(self, templates: Sequence[str]) -> Iterator[str]:
+        """Fill in the facts; leave out what needs a fact that these tasks do not have."""
+        for template in templates:
             if "{{system}}" in template and not self.instructed:
                 continue
             if any(name in template and not value for name, value in self.facts.items()):

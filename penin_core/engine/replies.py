@@ -107,16 +107,13 @@ def service_message(reply: Reply) -> str:
     (``{"detail": [{"loc", "msg"}]}``) and xAI (``{"error": "text"}``).
     """
     body = reply.body
-    found = None
     if isinstance(body, dict):
         for name in ("error", "message", "detail"):
-            found = _words(body.get(name))
+            found = shorten(_words(body.get(name)))
             if found:
-                break
-    if not found:
-        kind = reply.headers.get("content-type", "").split(";")[0] or "nothing"
-        found = f"no reason given ({kind})"
-    return shorten(found)
+                return found
+    kind = reply.headers.get("content-type", "").split(";")[0] or "nothing"
+    return shorten(f"no reason given ({kind})")
 
 
 def _words(value: Any) -> str:

@@ -17,7 +17,8 @@ from typing import Any
 
 from penin_core.battery import TaskBattery
 from penin_core.canonical import digest
-from penin_core.errors import SuiteError
+from penin_core.errors import EvaluationFailed, SuiteError
+from penin_core.measuring import require_answers
 from penin_core.omega.evidence import (
     EProcess,
     betting_confidence_sequence,
@@ -92,10 +93,29 @@ def task_mark(task_id: str) -> str:
     return digest(task_id)[:8]
 
 
+class FinalistFailed(EvaluationFailed):
+    """The finalist, not the champion, gave too few answers."""
+
+
 def fresh_tasks(suite: Suite, promotions: Iterable[Mapping[str, Any]]) -> list[Task]:
     """Return the confirm tasks that no confirmation that promoted has used."""
     spent = {mark for body in promotions for mark in body.get("spent", ())}
     return [task for task in suite.split("confirm") if task_mark(task.id) not in spent]
+
+
+def require_fresh(suite: Suite, promotions: Iterable[Mapping[str, Any]]) -> list[Task]:
+    """Return the fresh confirm tasks.
+
+    Raises:
+        SuiteError: fewer than 100 are left.
+    """
+    fresh = fresh_tasks(suite, promotions)
+    if len(fresh) < MIN_CONFIRM:
+        raise SuiteError(
+            f"{len(fresh)} fresh confirm tasks are left, a promotion needs {MIN_CONFIRM}",
+            hint="tasks that promoted a champion cannot prove the next one: add new tasks",
+        )
+    return fresh
 
 
 def plan_confirmation(
@@ -112,14 +132,8 @@ def plan_confirmation(
     Raises:
         SuiteError: fewer than 100 fresh confirm tasks are left.
     """
-    fresh = fresh_tasks(suite, promotions)
-    if len(fresh) < MIN_CONFIRM:
-        raise SuiteError(
-            f"{len(fresh)} fresh confirm tasks are left, a promotion needs {MIN_CONFIRM}",
-            hint="tasks that promoted a champion cannot prove the next one: add new tasks",
-        )
     t = earlier + 1
-    order = seeded_order(fresh, seed)[:at_most]
+    order = seeded_order(require_fresh(suite, promotions), seed)[:at_most]
     return Plan(claim, t, campaign_alpha(t), seed, order)
 
 
@@ -136,15 +150,25 @@ async def confirm(
     """Ask both, pair by pair, until the claim is proved (and ``at_least`` seen) or tasks end.
 
     ``watch`` is told the number of pairs, the largest log e-value and the one that is needed.
+
+    Raises:
+        EvaluationFailed: over 20 % of the champion's calls so far failed; FinalistFailed: of the
+            finalist's.
+        BudgetExceeded: money or time ended first.
     """
     evidence = _Evidence(plan)
     pairs: list[Pair] = []
+    before: list[TaskRow] = []
+    after: list[TaskRow] = []
     stopped = "tasks"
-    for start in range(0, len(plan.tasks), _BATCH):
+    for turn, start in enumerate(range(0, len(plan.tasks), _BATCH)):
         batch = plan.tasks[start : start + _BATCH]
-        before = await battery.measure(champion, batch, axes=("U",))
-        after = await battery.measure(finalist, batch, axes=("U",))
-        for old, new in zip(before.rows, after.rows, strict=True):
+        sides = [(champion, before), (finalist, after)]
+        # Whoever is asked second may find a warmer machine, so they take turns.
+        for candidate, rows in sides if turn % 2 == 0 else reversed(sides):
+            rows += await battery.rows(candidate, batch)
+        _require_both(before, after)
+        for old, new in zip(before[start:], after[start:], strict=True):
             pairs.append(_pair(old, new, baseline))
             evidence.look(pairs[-1])
         watch(len(pairs), evidence.log_e, evidence.needed)
@@ -153,6 +177,14 @@ async def confirm(
             break
     confirmation = evidence.conclude(pairs, stopped)
     return Outcome(confirmation, pairs, plan.tasks[: len(pairs)])
+
+
+def _require_both(before: Sequence[TaskRow], after: Sequence[TaskRow]) -> None:
+    require_answers(before)
+    try:
+        require_answers(after)
+    except EvaluationFailed as error:
+        raise FinalistFailed(str(error), hint=error.hint) from None
 
 
 class _Evidence:

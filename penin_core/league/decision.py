@@ -8,6 +8,8 @@ from typing import Literal, Protocol
 
 from penin_core.omega.scoring import linf_harmonic, score_gate
 from penin_core.records import Axis, Confirmation, Decision, GuardResult, Measurement
+from penin_core.settings import Margins
+from penin_core.suites import MIN_CONFIRM
 
 LINF_WEIGHTS: Mapping[Axis, float] = {"U": 0.4, "S": 0.3, "L": 0.3}
 
@@ -55,7 +57,7 @@ def decide(
     params: Mapping[str, float],
     guards: Sequence[GuardResult],
     confirmation: Confirmation,
-    margin: float,
+    margins: Margins,
 ) -> Decision:
     """Decide about one finalist: both the rule and the evidence must agree to promote."""
     missing = [axis for axis in axes if getattr(finalist, axis) is None]
@@ -67,18 +69,19 @@ def decide(
     scored = gate(finalist, axes, params)
     new = linf(finalist, axes, params, ethical_ok=guards_ok)
     delta = new - linf(champion, axes, params, ethical_ok=True)
-    name, loss = worst_loss(finalist, champion, axes)
+    name, loss, allowed = worst_loss(finalist, champion, axes, margins)
     rule = decide_promotion(scored, delta, guards_ok, params["beta_min"])
+    proved = confirmation.proved is True and confirmation.n >= MIN_CONFIRM
     veto = [guard.guard for guard in guards if guard.ok is not True]
     if veto or not guards:
         verdict, reason = rule, f"vetoed by {', '.join(veto) or 'no guard at all'}"
-    elif loss > margin + 1e-12:
-        verdict, reason = "rollback", f"{name} is worse by {loss:.3f}, the margin is {margin}"
-    elif rule == "promote" and confirmation.proved:
+    elif loss > allowed + 1e-12:
+        verdict, reason = "rollback", f"{name} is worse by {loss:.3f}, the margin is {allowed}"
+    elif rule == "promote" and proved:
         verdict, reason = "promote", f"{confirmation.claim}, proved on {confirmation.n} tasks"
     elif rule == "rollback":
         verdict, reason = rule, _shortfall(scored, delta, params["beta_min"])
-    elif confirmation.proved:
+    elif proved:
         verdict, reason = "canary", _shortfall(scored, delta, params["beta_min"])
     else:
         verdict, reason = "canary", f"not proved on {confirmation.n} tasks: parked"
@@ -130,18 +133,17 @@ def linf(
 
 
 def worst_loss(
-    finalist: Measurement, champion: Measurement, axes: Sequence[Axis]
-) -> tuple[str, float]:
-    """Return the axis or protected group in which the finalist loses most, and how much."""
-    losses = {
-        f"axis {axis}": (getattr(champion, axis) - getattr(finalist, axis))
-        * (-1 if axis == "C" else 1)
-        for axis in axes
-    }
+    finalist: Measurement, champion: Measurement, axes: Sequence[Axis], margins: Margins
+) -> tuple[str, float, float]:
+    """Return the axis or group that goes furthest beyond its margin, its loss, and the margin."""
+    losses = []
+    for axis in axes:
+        loss = getattr(champion, axis) - getattr(finalist, axis)
+        losses.append((f"axis {axis}", -loss if axis == "C" else loss, getattr(margins, axis)))
     for group, before in champion.groups.items():
-        losses[f"group {group!r}"] = before - finalist.groups.get(group, 0.0)
-    name = max(losses, key=lambda key: losses[key])
-    return name, losses[name]
+        loss = before - finalist.groups.get(group, 0.0)
+        losses.append((f"group {group!r}", loss, margins.group))
+    return max(losses, key=lambda found: found[1] - found[2])
 
 
 def _shortfall(scored: Scored, delta: float, beta_min: float) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from penin_core.errors import PromotionRefused, StateError
+from penin_core.league.confirmation import task_mark
 from penin_core.league.decision import decide_promotion
 from penin_core.ledger.artifacts import read_run
 from penin_core.ledger.champion import (
@@ -58,7 +59,8 @@ class LeagueOrchestrator:
             )
         if force and not reason.strip():
             raise PromotionRefused("an override needs a reason", hint="add --reason TEXT")
-        body = promotion_body(self._config_of(run), run_id, champion)
+        config, spent = self._stored(run)
+        body = {**promotion_body(config, run_id, champion), "spent": spent}
         if force:
             override = {"run_id": run_id, "reason": reason, "objections": objections}
             self.ledger.record_many(
@@ -104,14 +106,16 @@ class LeagueOrchestrator:
             f"run {run_id} never was the champion", hint="penin promote makes a candidate champion"
         )
 
-    def _config_of(self, run: Mapping[str, Any]) -> dict[str, Any]:
+    def _stored(self, run: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """Return the configuration of a run and the marks of the tasks that confirmed it."""
         files = read_run(self.state, run["id"], run["manifest_sha256"])
         config: dict[str, Any] = json.loads(files["config.json"])
         if Configuration.model_validate(config).hash != run["candidate_cfg_hash"]:
             raise StateError(
                 f"the configuration stored for run {run['id']} is not the measured one"
             )
-        return config
+        pairs = files.get("pairs.jsonl", b"").splitlines()
+        return config, [task_mark(json.loads(pair)["task"]) for pair in pairs]
 
     def _objections(self, run: Mapping[str, Any], champion: Champion) -> list[str]:
         """Return every reason against promoting this run today, in words."""
@@ -122,7 +126,7 @@ class LeagueOrchestrator:
         checks = {
             "it is the champion's own baseline": run["kind"] == "challenger",
             "it was a dry run": not run["dry_run"],
-            f"its verdict was fail ({run['reason']})": run["verdict"] != "fail",
+            f"its verdict was {run['verdict']} ({run['reason']})": run["verdict"] == "promote",
             "Σ-Guard did not pass": run["sigma_guard_ok"] == 1,
             "IR→IC did not pass": run["ir_ic_ok"] in (1, None) and bool(detail.get("guards")),
             f"ΔL∞ is {delta}, at least {beta_min} is needed": delta is not None

@@ -7,7 +7,7 @@ on a confirmation, which sees fresh tasks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from penin_core.battery import TaskBattery
@@ -42,76 +42,78 @@ async def race(
 ) -> None:
     """Halve the field on growing numbers of tasks; rank by L∞ over utility and cost only.
 
-    The winner goes on only if it ranks above the champion on the same tasks: otherwise there is
-    nothing to confirm. ``result`` is filled as the race goes, so that what is known survives when
-    money or time end it.
+    Of the last two, the better one goes on that ranks above the champion on the same tasks and
+    costs no more than the margin allows: otherwise there is nothing to confirm. ``result`` is
+    filled as the race goes, so that what is known survives when money or time end it.
     """
-    field_, count = list(challengers), min(first_round, len(tasks))
-    while field_:
+    runners, count = list(challengers), min(first_round, len(tasks))
+    while runners:
         seen = tasks[:count]
         reference = await battery.measure(champion, seen, axes=("U", "C"))
+        if reference.U is None:
+            raise EvaluationFailed("the champion's utility could not be measured")
         result.measured[champion.hash] = reference
-        ranks = {}
-        for candidate in field_:
-            measured = await _measure(battery, candidate, seen, result)
-            if measured is not None:
-                watch(Evaluation(candidate=candidate, stage="race", measurement=measured))
-                ranks[candidate.hash] = _rank(measured, reference, lambda_c, margin)
-        ranked = sorted(
-            (c for c in field_ if c.hash in ranks), key=lambda c: (ranks[c.hash], c.hash)
-        )
-        keep = max(1, len(ranked) // 2)
-        for place, candidate in enumerate(ranked[keep:], keep + 1):
-            result.raced_out[candidate.hash] = (
-                f"raced_out: place {place} of {len(ranked)} after {len(seen)} tasks"
-            )
-        field_ = ranked[:keep]
-        if len(field_) == 1 and len(ranked) <= 2:
-            _finish(result, field_[0], ranks, _rank(reference, reference, lambda_c, margin))
+        runners = [c for c in runners if await _measured(battery, c, seen, result, watch)]
+        linf = {c.hash: _linf(result.measured[c.hash], lambda_c) for c in runners}
+        ranked = sorted(runners, key=lambda c: (-linf[c.hash], c.hash))
+        if len(ranked) <= 2:
+            least, most = _linf(reference, lambda_c), (reference.C or 0.0) + margin
+            _choose(result, ranked, linf, least, most)
             break
-        count = min(2 * count, len(tasks))
+        keep = len(ranked) // 2
+        for place, candidate in enumerate(ranked[keep:], keep + 1):
+            reason = f"raced_out: place {place} of {len(ranked)} after {len(seen)} tasks"
+            result.raced_out[candidate.hash] = reason
+        runners, count = ranked[:keep], min(2 * count, len(tasks))
 
 
-def _finish(
+def _choose(
     result: RaceResult,
-    best: Candidate,
-    ranks: dict[str, tuple[bool, float, float]],
-    champion_rank: tuple[bool, float, float],
+    ranked: Sequence[Candidate],
+    linf: Mapping[str, float],
+    least: float,
+    most: float,
 ) -> None:
-    out_of_reach, negative_linf, _ = ranks[best.hash]
-    if out_of_reach:
-        result.raced_out[best.hash] = "raced_out: first, but worse in cost than the margin allows"
-    elif (out_of_reach, negative_linf) >= champion_rank[:2]:
-        result.raced_out[best.hash] = "raced_out: first, but not above the champion"
-    else:
-        result.finalist = best
+    """Make the best candidate finalist that is above ``least`` L∞ and not above ``most`` cost."""
+    for place, candidate in enumerate(ranked, 1):
+        key = candidate.hash
+        cost = result.measured[key].C or 0.0
+        if result.finalist is not None:
+            result.raced_out[key] = f"raced_out: place {place} of {len(ranked)} in the last round"
+        elif linf[key] <= least:
+            result.raced_out[key] = f"raced_out: L∞ {linf[key]:.3f}, the champion has {least:.3f}"
+        elif cost > most:
+            result.raced_out[key] = f"raced_out: cost {cost:.3f}, at most {most:.3f} is allowed"
+        else:
+            result.finalist = candidate
 
 
-async def _measure(
-    battery: TaskBattery, candidate: Candidate, tasks: Sequence[Task], result: RaceResult
-) -> Measurement | None:
+async def _measured(
+    battery: TaskBattery,
+    candidate: Candidate,
+    tasks: Sequence[Task],
+    result: RaceResult,
+    watch: Watch,
+) -> bool:
+    """Measure one candidate; return False, with the reason kept, where that is not possible."""
     try:
         measured = await battery.measure(candidate, tasks, axes=("U", "C"))
     except EvaluationFailed as error:
         result.failed[candidate.hash] = str(error)
-        return None
-    result.measured[candidate.hash] = measured
+        return False
     if measured.U is None:
         result.failed[candidate.hash] = "utility could not be measured"
-        return None
-    return measured
+        return False
+    result.measured[candidate.hash] = measured
+    watch(Evaluation(candidate=candidate, stage="race", measurement=measured))
+    return True
 
 
-def _rank(
-    measured: Measurement, reference: Measurement, lambda_c: float, margin: float
-) -> tuple[bool, float, float]:
-    """Return a sort key, best first: within the cost margin, then L∞ over U and C, then cost."""
-    cost = measured.C or 0.0
-    linf = linf_harmonic(
+def _linf(measured: Measurement, lambda_c: float) -> float:
+    return linf_harmonic(
         weights={"U": 1.0},
         metrics={"U": measured.U or 0.0},
-        cost=cost,
+        cost=measured.C or 0.0,
         lambda_c=lambda_c,
         ethical_ok=True,
     )
-    return (cost > (reference.C or 0.0) + margin, -linf, cost)

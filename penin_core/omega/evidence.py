@@ -123,12 +123,9 @@ def relative_saving(champion_cost: float | None, challenger_cost: float | None) 
         return -1.0
     before = non_negative("champion_cost", champion_cost)
     after = non_negative("challenger_cost", challenger_cost)
-    largest = max(before, after)
-    if largest == 0:
-        return 0.0
-    # Relative to the larger cost, so that the sum cannot overflow.
-    before, after = before / largest, after / largest
-    return (before - after) / (before + after)
+    if math.isinf(before + after):
+        before, after = before / 2, after / 2
+    return (before - after) / (before + after) if before + after > 0 else 0.0
 
 
 def campaign_alpha(t: int, alpha: float = 0.05) -> float:

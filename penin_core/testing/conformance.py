@@ -45,16 +45,15 @@ TASKS = (
     Task(id="blue", input="What colour is the sky?", expected="blue", group="b", consent=True),
     Task(id="green", input="What colour is grass?", expected="green", group="a", consent=True),
 )
+BASELINE = {"cost_usd": 0.002, "latency_ms": 40.0, "tokens": 30.0}
 CHAMPION = Candidate(
     config=Configuration(provider="echo", model="any", system="Answer.", temperature=0.7)
 )
-MEASURED = Measurement(U=0.9, S=0.9, C=0.9, L=0.9, harm=0.0, n_tasks=500)
+MEASURED = Measurement(U=0.9, S=0.95, C=0.9, L=0.9, harm=0.0, n_tasks=500)
 GOOD = GuardEvidence(
     candidate=MEASURED,
     champion=MEASURED,
-    ethics=EthicsEvidence(
-        ece=0.005, rho_bias=1.0, fairness=1.0, consent=True, eco_kg=0.01, n_samples=500
-    ),
+    ethics=EthicsEvidence(ece=0.005, rho_bias=1.0, fairness=1.0, consent=True, eco_kg=0.01),
     risk_history=tuple(0.5 * 0.8**step for step in range(10)),
 )
 NOTHING = GuardEvidence(candidate=Measurement(), champion=Measurement(), ethics=EthicsEvidence())
@@ -169,12 +168,23 @@ class MutatorConformance(Conformance):
 class EvaluatorConformance(Conformance):
     """For subclasses of Evaluator: ``task`` is one that it can score.
 
-    ``judgement`` is what another model answers to ``judge``.
+    ``tasks`` and ``baseline`` are what ``prepare`` sees, ``judgement`` is what another model
+    answers to ``judge``.
     """
 
     kind = "evaluators"
     task: ClassVar[Task] = TASKS[0]
+    tasks: ClassVar[Sequence[Task]] = TASKS
+    baseline: ClassVar[Mapping[str, float]] = BASELINE
     judgement: ClassVar[str] = "1"
+
+    @pytest.fixture
+    def made(self) -> Iterator[Any]:
+        """The evaluator under test, prepared."""
+        made = self.component(self.component.Options(**self.options))
+        made.prepare(self.tasks, self.baseline)
+        yield made
+        made.close()
 
     def variants(self, made: Any) -> list[Task]:
         """Return the forms of ``task`` to ask, under one seed."""
@@ -196,7 +206,7 @@ class EvaluatorConformance(Conformance):
     @pytest.mark.parametrize(
         "text",
         ["red", "", "no idea", "{", "red " * 2000, "κόκκινο \U0001f534", "\x00\n"],
-        ids=ascii,
+        ids=["right", "empty", "wrong", "brace", "long", "foreign", "control"],
     )
     def test_score_stays_in_unit(self, made: Any, text: str) -> None:
         """Whatever the model says."""

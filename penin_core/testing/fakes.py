@@ -1,13 +1,15 @@
-"""Two providers that answer from what they are given: deterministic, local, free.
+"""What stands in for the world in tests: two providers, and distributions without installation.
 
-They are real providers in every respect that the engine can see. Tests register them with
-``plugins.add(fakes, "fakes")``; a token is a word.
+The providers answer from what they are given: deterministic, local, free. They are real ones in
+every respect that the engine can see. Tests register them with ``plugins.add(fakes, "fakes")``; a
+token is a word.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from pydantic import Field
 
@@ -109,6 +111,29 @@ class Scripted(LocalProvider):
 def prompt_of(request: Request) -> str:
     """Return what was asked: the content of the last message."""
     return request.messages[-1].content
+
+
+def write_distribution(
+    folder: Path,
+    name: str,
+    version: str = "1.0",
+    *,
+    plugins: Mapping[str, str] | None = None,
+    commands: Mapping[str, str] | None = None,
+    modules: Mapping[str, str] | None = None,
+) -> None:
+    """Write a distribution into ``folder``; once that is on ``sys.path``, it counts as installed.
+
+    ``plugins`` and ``commands`` map names to entry point values, ``modules`` names to source code.
+    """
+    info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    lines = ["[penin]", *(f"{key} = {value}" for key, value in (plugins or {}).items())]
+    lines += ["[penin.commands]", *(f"{key} = {value}" for key, value in (commands or {}).items())]
+    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+    for module, source in (modules or {}).items():
+        (folder / f"{module}.py").write_text(source, encoding="utf-8")
 
 
 def _words_in(request: Request) -> int:

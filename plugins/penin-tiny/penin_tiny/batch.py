@@ -1,8 +1,9 @@
 """Many texts being written at once, one token a step, each at its own length.
 
-Rows are independent to the last bit: a text goes on in the same way alone and in company. Every row
-starts at column 0, columns past its end weigh nothing, and sums run over whole blocks of
-:data:`BLOCK` columns, so that a longer neighbour only adds zeros behind them.
+A text goes on in the same way alone and in company, to the last bit on the BLAS of NumPy's wheels.
+Every row starts at column 0, columns past its end weigh nothing, and sums run over whole blocks of
+:data:`BLOCK` columns, so that a longer neighbour only adds zeros behind them. For the products with
+weights see :func:`~penin_tiny.layers.project`.
 """
 
 from __future__ import annotations
@@ -80,13 +81,13 @@ class Batch:
             self._keys[index][rows, :, at] = turned[:, 1]
             self._values[index][rows, :, at] = heads[:, 2]
             mixed = self._attend(index, turned[:, 0], mask)
-            hidden = feed_forward(hidden + project(mixed, layer.out), layer)
+            hidden = feed_forward(hidden + project(mixed, layer.out), layer, project)
         self._hidden[:n] = rms_norm(hidden)
 
     def distribution(self) -> Doubles:
         """Return the probabilities of every row's next token, (size, vocabulary)."""
         hidden, weights = self._hidden[: self.size], self._model.weights
-        logits = project(hidden, self._model.output)[:, : self._model.n_tokens]
+        logits = project(hidden, self._model.output)
         logits = logits * np.float32(weights.scale) + weights.bias
         written = np.exp(logits - logits.max(-1, keepdims=True))
         written /= written.sum(-1, keepdims=True)

@@ -1,34 +1,35 @@
-"""The arithmetic that reading and writing share. Everything works on the last axis, row by row.
-
-A row's result does not depend on the other rows, to the last bit. Two habits serve that: a product
-never has a single row (BLAS takes another routine there, which adds in another order), and its
-matrix has a multiple of :data:`LANES` columns (the ragged end of a matrix is another routine too).
-"""
+"""The arithmetic that reading and writing share. Everything works on the last axis, row by row."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
 from .weights import Floats, Layer
 
-#: Matrices of a product are padded to a multiple of so many columns.
-LANES = 32
+#: A way to multiply rows with a matrix: ``np.matmul`` or :func:`project`.
+Product = Callable[[Floats, Floats], Floats]
+
+#: Rows that :func:`project` multiplies at a time.
+TILE = 4
 
 _ROTARY_BASE = 10_000.0
 _EPSILON = np.float32(1e-6)
 
 
 def project(x: Floats, matrix: Floats) -> Floats:
-    """Return ``x @ matrix`` with the same bits for a row whatever the number of rows."""
-    if len(x) == 1:
-        return (np.repeat(x, 2, axis=0) @ matrix)[:1]
-    return x @ matrix
+    """Return ``x @ matrix`` with the same bits for a row in whatever company it comes.
 
-
-def padded(matrix: Floats) -> Floats:
-    """Append columns of zeros up to a multiple of :data:`LANES`."""
-    missing = -matrix.shape[1] % LANES
-    return np.pad(matrix, ((0, 0), (0, missing)))
+    BLAS adds in another order at the ragged ends of a matrix, and which rows stand there depends on
+    how many there are. In tiles of a fixed size, every row is always added up in the same way.
+    """
+    n, width = x.shape
+    missing = -n % TILE
+    if missing:
+        x = np.concatenate([x, np.zeros((missing, width), np.float32)])
+    tiles = x.reshape(-1, TILE, width) @ matrix
+    return tiles.reshape(n + missing, -1)[:n]
 
 
 def rms_norm(x: Floats) -> Floats:
@@ -59,9 +60,9 @@ def rotations(positions: int, head_width: int) -> tuple[Floats, Floats]:
     return np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
 
 
-def feed_forward(hidden: Floats, layer: Layer) -> Floats:
+def feed_forward(hidden: Floats, layer: Layer, product: Product) -> Floats:
     """Return ``hidden`` plus the block's two-layer network with squared ReLU."""
-    inner = project(rms_norm(hidden), layer.up)
+    inner = product(rms_norm(hidden), layer.up)
     np.maximum(inner, 0.0, out=inner)
     np.square(inner, out=inner)
-    return hidden + project(inner, layer.down)
+    return hidden + product(inner, layer.down)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .layers import feed_forward, padded, project, rms_norm, rotate, rotations, softmax
+from .layers import feed_forward, rms_norm, rotate, rotations, softmax
 from .weights import Floats, Weights
 
 Ints = NDArray[np.int64]
@@ -48,7 +48,7 @@ class Transformer:
         self.n_heads = weights.n_heads
         self.head_width = self.width // self.n_heads
         self.embedding = rms_norm(weights.embedding)
-        self.output = padded(weights.embedding.T)
+        self.output = np.ascontiguousarray(weights.embedding.T)
         # Row i of a kernel weighs the input i positions back; here the oldest comes first.
         self.taps = tuple(np.ascontiguousarray(layer.conv[::-1]) for layer in weights.layers)
         self.cosine, self.sine = rotations(POSITIONS, self.head_width)
@@ -73,14 +73,14 @@ class Transformer:
         reads = []
         for index, layer in enumerate(self.weights.layers):
             inputs = np.concatenate([past.recent[index], rms_norm(hidden)])
-            qkv = project(_convolve(inputs, self.taps[index]), layer.qkv)
+            qkv = _convolve(inputs, self.taps[index]) @ layer.qkv
             mixed, keys, values = self._attend(qkv, past.keys[index], past.values[index])
-            hidden = feed_forward(hidden + project(mixed, layer.out), layer)
+            hidden = feed_forward(hidden + mixed @ layer.out, layer, np.matmul)
             reads.append((keys, values, inputs[len(ids) :]))
         keys, values, recent = (np.stack(parts) for parts in zip(*reads, strict=True))
         final = rms_norm(hidden)
         before = np.concatenate([past.hidden[None], final[:-1]])
-        pointer_keys = project(before, self.weights.pointer_key)
+        pointer_keys = before @ self.weights.pointer_key
         return Past(
             tokens=np.concatenate([past.tokens, ids]),
             keys=keys,

@@ -1,0 +1,234 @@
+"""What commands share: where a project lies, which run is meant, what is refused before any call."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from .output import config_option
+
+if TYPE_CHECKING:
+    from penin_core.ledger.store import WORMLedger
+    from penin_core.project import Project
+    from penin_core.records import Configuration, Task
+    from penin_core.settings import Settings
+    from penin_core.suites import Suite
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+LEDGER = "ledger.db"
+#: Fewer characters than this abbreviate no run id.
+LEAST_CHARACTERS = 4
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Place:
+    """The settings of a project, and the state directory that they lead to."""
+
+    settings: Settings
+    state: Path
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether anything was recorded yet."""
+        from penin_core.ledger.files import is_file
+
+        return is_file(self.state / LEDGER)
+
+
+class Duration(click.ParamType[float]):
+    """A time with its unit, in seconds."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return seconds; raise SettingsError that names the option."""
+        from penin_core.errors import SettingsError
+        from penin_core.settings import parse_duration
+
+        try:
+            return value if isinstance(value, float) else parse_duration(value)
+        except SettingsError as error:
+            raise SettingsError(f"{_option(param)}: {error}", hint=error.hint) from None
+
+
+class Money(click.ParamType[float]):
+    """An amount of US dollars above zero."""
+
+    name = "usd"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the amount; raise SettingsError that names the option."""
+        from penin_core.errors import SettingsError
+
+        try:
+            amount = float(value)
+        except ValueError:
+            amount = math.nan
+        if not 0.0 < amount <= 1e9:
+            raise SettingsError(
+                f"{_option(param)}: {value!r} is no amount of money above 0",
+                hint="write US dollars, such as 2.50; leave the option out for the limit of the day",
+            )
+        return amount
+
+
+def _option(param: click.Parameter | None) -> str:
+    return param.opts[-1] if param is not None else "value"
+
+
+def place_options(function: Decorated) -> Decorated:
+    """Add ``--config`` and ``--state-dir``; the command gets ``config`` and ``state_dir``."""
+    option = click.option(
+        "--state-dir",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="State directory, instead of .penin beside penin.toml.",
+    )
+    return config_option(option(function))
+
+
+def limit_options(function: Decorated) -> Decorated:
+    """Add ``--budget`` and ``--max-usd``; the command gets ``budget`` and ``max_usd``, or None."""
+    time = click.option(
+        "--budget",
+        type=Duration(),
+        metavar="TIME",
+        help="Most time to take, with a unit: 90s, 30m, 1h30m.  [default: that of penin.toml]",
+    )
+    money = click.option(
+        "--max-usd", type=Money(), metavar="USD", help="Most money to spend, in US dollars."
+    )
+    return time(money(function))
+
+
+def suite_option(function: Decorated) -> Decorated:
+    """Add ``--suite``; the command gets ``suite``, or None."""
+    option = click.option(
+        "--suite", metavar="NAME|FILE", help="A shipped suite or a .toml file, for this command."
+    )
+    return option(function)
+
+
+def locate(config: Path | None, state: Path | None) -> Place:
+    """Find settings and state directory; nothing is created and no plugin is loaded."""
+    from penin_core.settings import load_settings, state_dir
+
+    settings = load_settings(config)
+    return Place(settings, state_dir(state, settings.folder))
+
+
+def recorded(place: Place) -> Place:
+    """Return ``place``; raise StateError where nothing was recorded yet."""
+    from penin_core.errors import StateError
+
+    if not place.has_ledger:
+        raise StateError(
+            f"there is no ledger in {str(place.state)!r}",
+            hint="penin evolve begins one; --state-dir names another directory",
+        )
+    return place
+
+
+def open_ledger(place: Place) -> WORMLedger:
+    """Open the ledger of a place where there is one; reading it changes nothing."""
+    from penin_core.ledger.store import WORMLedger
+
+    return WORMLedger(recorded(place).state / LEDGER)
+
+
+def find_run(ledger: WORMLedger, text: str) -> dict[str, Any]:
+    """Return the run whose id is ``text``, or begins or ends with it.
+
+    Raises:
+        StateError: no run fits, or several do.
+    """
+    from penin_core.errors import StateError
+
+    ids = [run["id"] for run in ledger.runs()]
+    fits = [i for i in ids if i.startswith(text) or i.endswith(text)] if text not in ids else []
+    if len(text) < LEAST_CHARACTERS or not fits:
+        return ledger.run(text)
+    if len(fits) > 1:
+        raise StateError(
+            f"{text!r} fits {len(fits)} runs: {', '.join(fits[:SHOWN])}"
+            f"{', ...' if len(fits) > SHOWN else ''}",
+            hint="write more of the id; its last eight characters are enough",
+        )
+    return ledger.run(fits[0])
+
+
+def running(place: Place) -> Configuration:
+    """Return the configuration that runs: the champion's, else that of the settings."""
+    from penin_core.ledger.champion import current_champion
+    from penin_core.records import Configuration
+
+    if place.has_ledger:
+        with open_ledger(place) as ledger:
+            champion = current_champion(ledger)
+        if champion is not None:
+            return Configuration.model_validate(champion.config)
+    return place.settings.champion
+
+
+def fresh_confirm_tasks(place: Place, suite: Suite) -> tuple[list[Task], int]:
+    """Return the confirm tasks that can still prove something, and the confirmations so far."""
+    from penin_core.league.confirmation import fresh_tasks
+
+    if not place.has_ledger:
+        return suite.split("confirm"), 0
+    with open_ledger(place) as ledger:
+        promotions = [entry.body for entry in ledger.events("PROMOTE")]
+        return fresh_tasks(suite, promotions), len(ledger.events("CONFIRM"))
+
+
+def checked_project(
+    config: Path | None,
+    state: Path | None,
+    suite: str | None = None,
+    asked: Callable[[Configuration], Configuration] | None = None,
+) -> tuple[Project, Configuration]:
+    """Open a project that can ask a model; return it and the configuration that will be asked.
+
+    ``asked`` may replace the configuration that runs. Settings, plugins, components, suite and
+    model are checked first, and the state directory is made last.
+
+    Raises:
+        SettingsError, SuiteError, PluginError, ProviderRefused: something is wrong; nothing was
+            written.
+        StateError: the state directory cannot be used.
+    """
+    from penin_core.project import open_project
+    from penin_core.state import prepare
+
+    project = open_project(config=config, state=state, suite=suite, create_state=False)
+    now = running(Place(project.settings, project.state))
+    chosen = now if asked is None else asked(now)
+    check_model(project, chosen)
+    for component in (*project.evaluators(), *project.guards(), *project.mutators()):
+        component.close()
+    prepare(project.state)
+    return project, chosen
+
+
+def check_model(project: Project, config: Configuration) -> None:
+    """Refuse a provider that is not there, a model that it lacks, and a prompt that no task fits."""
+    from penin_core.rendering import render
+
+    provider = project.provider(config.provider)
+    try:
+        provider.capabilities(config.model)
+    finally:
+        provider.close()
+    for task in {frozenset(task.fields): task for task in project.suite.tasks}.values():
+        render(config, task, 0)

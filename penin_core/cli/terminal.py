@@ -1,0 +1,242 @@
+"""What a cycle does while it works: a live table on a terminal, a few plain lines elsewhere.
+
+All of it goes to stderr. ``Field`` follows the events of a cycle; the two views only show it.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from . import wording
+from .output import progress
+
+if TYPE_CHECKING:
+    from rich.console import Group, RenderableType
+    from rich.live import Live
+
+    from penin_core.records import Candidate, Confirmation, Evaluation
+
+STYLES = {"out": "dim", "finalist": "bold green", "failed": "red"}
+#: Without a terminal, the confirmation is reported this often, in pairs of answers.
+EVERY = 100
+
+
+@dataclass
+class Row:
+    """One competitor as the table shows it."""
+
+    origin: str
+    change: str
+    tasks: int = 0
+    utility: float | None = None
+    cost: float | None = None
+    state: str = ""
+
+
+@dataclass
+class Field:
+    """Who competes, and how far the cycle is."""
+
+    rows: dict[str, Row] = field(default_factory=dict)
+    stage: str = "measuring what runs today"
+    done: int = 0
+    total: int = 0
+    looked: Mapping[str, Any] | None = None
+    needed: float = 0.0
+    started: float = field(default_factory=time.monotonic)
+
+    def take(self, event: str, about: Mapping[str, Any]) -> None:
+        """Follow one event of the cycle; those that say nothing to the table pass by."""
+        follow = getattr(self, f"_{event}", None)
+        if follow is not None:
+            follow(**about)
+
+    def _answered(self, done: int, total: int) -> None:
+        self.done, self.total = done, total
+
+    def _started(self, champion: Candidate, challengers: list[Candidate]) -> None:
+        self.rows = {champion.hash: Row("champion", wording.model_name(champion.config))}
+        for candidate in challengers:
+            note = candidate.note
+            if found := wording.changes(champion.config, candidate.config):
+                note = ", ".join(f"{name} {after}" for name, _, after in found)
+            self.rows[candidate.hash] = Row(wording.clipped(candidate.origin, 20), note)
+        self.stage = "race"
+
+    def _evaluated(self, evaluation: Evaluation) -> None:
+        row = self.rows.get(evaluation.candidate.hash)
+        if row is not None:
+            found = evaluation.measurement
+            row.utility, row.cost = found.U, found.C
+            if evaluation.stage == "race":
+                row.tasks, row.state = found.n_tasks, row.state or "racing"
+            else:
+                row.state = "finalist"
+
+    def _ranked(self, tasks: int, out: Mapping[str, str]) -> None:
+        for key in out:
+            self.rows[key].state = "out"
+        self.stage = f"race, {wording.amount(tasks, 'task')} so far"
+
+    def _confirming(self, finalist: Candidate, plan: Any) -> None:
+        for key, row in self.rows.items():
+            row.state = "finalist" if key == finalist.hash else "out" if row.state else ""
+        self.stage = f"confirmation, at most {wording.amount(len(plan.tasks), 'task')}"
+
+    def _looked(self, n: int, of: int, log_e: float, needed: float) -> None:
+        self.looked, self.needed = {"n": n, "of": of, "log_e": log_e}, needed
+        self.stage = "confirmation"
+
+    def _confirmed(self, confirmation: Confirmation) -> None:
+        self.stage = "gates: repeats, perturbations, examples"
+
+    def _finished(self, report: Any) -> None:
+        self.stage = ""
+
+
+class PlainView:
+    """Says on stderr, in a few lines, what happens. A reader that is gone does not end a cycle."""
+
+    def __init__(self, known: Field) -> None:
+        self.field = known
+        self.said: set[str] = set()
+
+    def __call__(self, event: str, about: Mapping[str, Any]) -> None:
+        """Follow an event, and say what is new about it."""
+        self.field.take(event, about)
+        tell = getattr(self, f"_{event}", None)
+        if tell is not None:
+            with suppress(OSError):
+                tell(**about)
+
+    def _answered(self, done: int, total: int) -> None:
+        if self.field.stage not in self.said:
+            self.said.add(self.field.stage)
+            progress(self.field.stage)
+
+    def _started(self, champion: Candidate, challengers: list[Candidate]) -> None:
+        self.said.add("race")
+        progress(
+            f"race: {wording.amount(len(challengers), 'challenger')} "
+            f"against {wording.model_name(champion.config)}"
+        )
+
+    def _ranked(self, tasks: int, out: Mapping[str, str]) -> None:
+        self.said.add(self.field.stage)
+        left = sum(row.state == "racing" for row in self.field.rows.values())
+        progress(f"race: after {wording.amount(tasks, 'task')}, {len(out)} out, {left} left")
+
+    def _confirming(self, finalist: Candidate, plan: Any) -> None:
+        self.said |= {self.field.stage, "confirmation"}
+        row = self.field.rows[finalist.hash]
+        progress(
+            f"confirmation: {row.origin} against the champion, "
+            f"at most {wording.amount(len(plan.tasks), 'task')}"
+        )
+
+    def _looked(self, n: int, of: int, log_e: float, needed: float) -> None:
+        self.said.add("confirmation")
+        if n % EVERY == 0 or n == of:
+            progress(f"confirmation: {n} of {of} tasks, {_evidence(log_e, needed)}")
+
+
+class LiveView:
+    """A table that is drawn again four times a second."""
+
+    def __init__(self, known: Field) -> None:
+        self.field = known
+
+    def __call__(self, event: str, about: Mapping[str, Any]) -> None:
+        """Follow an event; the next drawing shows it."""
+        self.field.take(event, about)
+
+    def draw(self) -> Group:
+        """Return the table, the bar of the confirmation, and the line that says what happens."""
+        from rich.console import Group
+
+        parts: list[RenderableType] = []
+        if self.field.rows:
+            parts.append(self._table())
+        if self.field.looked is not None:
+            parts.append(self._bar(self.field.looked))
+        if self.field.stage:
+            parts.append(self._now())
+        return Group(*parts)
+
+    def _table(self) -> RenderableType:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="bold")
+        for name in ("origin", "what changed"):
+            flexible = name != "origin"
+            table.add_column(
+                name, no_wrap=True, overflow="ellipsis", ratio=1 if flexible else None
+            )
+        for name in ("tasks", "U", "C"):
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("state", no_wrap=True, min_width=8)
+        table.expand = True
+        for row in self.field.rows.values():
+            cells = (
+                row.origin,
+                wording.clipped(row.change),
+                str(row.tasks or "-"),
+                wording.number(row.utility),
+                wording.number(row.cost),
+                row.state,
+            )
+            style = STYLES.get(row.state, "")
+            table.add_row(*(Text(cell, style=style) for cell in cells))
+        return table
+
+    def _bar(self, looked: Mapping[str, Any]) -> RenderableType:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        grid = Table.grid(padding=(0, 1))
+        words = _evidence(looked["log_e"], self.field.needed)
+        grid.add_row(
+            Text("confirmation"),
+            ProgressBar(total=looked["of"], completed=looked["n"], width=20),
+            Text(f"{looked['n']} of {looked['of']} tasks, {words}"),
+        )
+        return grid
+
+    def _now(self) -> RenderableType:
+        from rich.text import Text
+
+        known = self.field
+        answers = f": {known.done:,} of {known.total:,} answers" if known.total else ""
+        passed = wording.duration(round(time.monotonic() - known.started))
+        return Text(f"{known.stage}{answers}, {passed}", style="dim")
+
+
+def _evidence(log_e: float, needed: float) -> str:
+    verdict = "enough" if log_e >= needed else "not enough yet"
+    return f"log e {log_e:.1f} of {needed:.1f} needed: {verdict}"
+
+
+@contextmanager
+def following() -> Iterator[PlainView | LiveView]:
+    """Give what follows one cycle, and restore the terminal however the cycle ends."""
+    known = Field()
+    if not sys.stderr.isatty():
+        yield PlainView(known)
+        return
+    view = LiveView(known)
+    with _live(view):
+        yield view
+
+
+def _live(view: LiveView) -> Live:
+    from rich.console import Console
+    from rich.live import Live
+
+    return Live(console=Console(stderr=True), get_renderable=view.draw, refresh_per_second=4)

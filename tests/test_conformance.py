@@ -1,0 +1,670 @@
+"""The kits: first-party components pass, and each planted violation fails the clause it breaks."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from penin_core import (
+    ChatCompletionsProvider,
+    Completion,
+    EthicsEvidence,
+    GuardEvidence,
+    Measurement,
+    Message,
+    ProviderRefused,
+    ProviderUnavailable,
+    Request,
+    Task,
+)
+from penin_core.builtin import evaluators, guards, mutators
+from penin_core.testing import (
+    EvaluatorConformance,
+    GuardConformance,
+    HttpProviderConformance,
+    LocalProviderConformance,
+    MutatorConformance,
+)
+from penin_core.testing.conformance import GOOD, MEASURED
+from penin_core.testing.fakes import Echo, Scripted
+from penin_core.testing.provider_conformance import with_one_part_missing
+
+pytest_plugins = ["pytester"]
+
+ROOT = Path(__file__).parent.parent
+
+
+# First-party components
+
+
+class TestEcho(LocalProviderConformance):
+    component = Echo
+
+
+class TestScripted(LocalProviderConformance):
+    component = Scripted
+    options = {"default": "yes, it is", "confidence": 0.5, "context_tokens": 40}
+
+
+class Acme(ChatCompletionsProvider):
+    """A service that speaks chat completions."""
+
+    name = "acme"
+    base_url = "https://api.acme.example/v1"
+    key_env = "ACME_API_KEY"
+
+
+class TestChatCompletions(HttpProviderConformance):
+    component = Acme
+    model = "acme-small"
+    reply = {
+        "model": "acme-small-2",
+        "choices": [
+            {
+                "message": {"role": "assistant", "content": "hello"},
+                "finish_reason": "stop",
+                "logprobs": {"content": [{"token": "hello", "logprob": -0.2}]},
+            }
+        ],
+        "usage": {"prompt_tokens": 9, "completion_tokens": 1},
+    }
+
+
+class TestParamSweep(MutatorConformance):
+    component = mutators.ParamSweep
+
+
+class TestPromptVariants(MutatorConformance):
+    component = mutators.PromptVariants
+
+
+class TestFewShot(MutatorConformance):
+    component = mutators.FewShot
+
+
+class TestSigma(GuardConformance):
+    component = guards.Sigma
+    bad = GuardEvidence(
+        candidate=MEASURED,
+        champion=MEASURED,
+        ethics=EthicsEvidence(ece=0.5, rho_bias=1.0, fairness=1.0, consent=True, eco_kg=0.01),
+    )
+
+
+class TestContractive(GuardConformance):
+    component = guards.Contractive
+    bad = GOOD.model_copy(update={"candidate": Measurement(S=0.2, harm=0.5)})
+
+
+def _evaluator_kits():
+    fields = Task(id="r", input="What?", expected={"colour": "red"})
+    for component in evaluators.penin_register_evaluators():
+        task = {"task": fields} if component.name == "field_f1" else {}
+        members = {"component": component, "__module__": __name__, **task}
+        yield type(f"Test_{component.name}", (EvaluatorConformance,), members)
+
+
+globals().update({kit.__name__: kit for kit in _evaluator_kits()})
+
+
+# The providers that stand in for a model
+
+
+def ask(text, **changes):
+    messages = (Message(role="user", content=text),)
+    return Request(provider="scripted", model="m", messages=messages, **changes)
+
+
+def play(request, **script):
+    (answer,) = Scripted(Scripted.Options(**script)).generate([request])
+    return answer
+
+
+def test_echo_answers_its_prompt():
+    (answer,) = Echo().generate([ask("two words", logprobs=True)])
+    assert (answer.text, answer.tokens_out, answer.confidence) == ("two words", 2, 1.0)
+
+
+def test_a_script_answers_in_the_order_it_promises():
+    script = {
+        "errors": {"a": "no"},
+        "answers": {"a": "never", "b": "mapped"},
+        "answer": lambda request: f"called with {request.model}",
+    }
+    assert isinstance(play(ask("a"), **script), ProviderRefused)
+    assert play(ask("b"), **script).text == "mapped"
+    assert play(ask("c"), **script).text == "called with m"
+    assert play(ask("c"), default="else").text == "else"
+    assert "no answer to 'c'" in str(play(ask("c")))
+
+
+def test_a_script_may_raise_or_return_errors_and_whole_completions():
+    def fail(request):
+        raise ProviderUnavailable("down")
+
+    whole = Completion(text="whole", model="m", tokens_in=1, tokens_out=1)
+    assert isinstance(play(ask("a"), answer=fail), ProviderUnavailable)
+    assert play(ask("a"), answer=lambda request: whole) is whole
+
+
+@pytest.mark.parametrize("confidence", [1.0, 0.5, 0.01])
+def test_a_script_is_as_confident_as_it_is_told(confidence):
+    answer = play(ask("a", logprobs=True), default="three short words", confidence=confidence)
+    assert answer.confidence == pytest.approx(confidence)
+    assert len(answer.logprobs) == 3
+
+
+def test_a_script_that_is_cut_says_so():
+    answer = play(ask("a", max_tokens=2), default="three short words")
+    assert (answer.text, answer.finish) == ("three short", "length")
+
+
+def test_every_part_is_removed_once():
+    assert list(with_one_part_missing({"a": [1, {"b": 2}]})) == [
+        {},
+        {"a": [{"b": 2}]},
+        {"a": [1]},
+        {"a": [1, {}]},
+    ]
+
+
+# Planted violations: a class, its test class, and the clause that must fail
+
+HEAD = """
+import random, itertools
+import numpy as np
+import pytest
+from penin_core import *
+from penin_core import ComponentOptions
+from penin_core.testing import *
+from penin_core.testing.conformance import GOOD, NOTHING
+from penin_core.testing.fakes import Echo, FREE
+
+def done(request, text="hello world", **changes):
+    words = len(text.split())
+    fields = dict(text=text, model=request.model, tokens_in=2, tokens_out=words)
+    return Completion(**{**fields, **changes})
+
+class Local(Echo):
+    "Local."
+    name = "local"
+
+class Http(ChatCompletionsProvider):
+    "Http."
+    name = "http"
+    base_url = "https://x.example"
+    key_env = "X_KEY"
+
+class Mutates(Mutator):
+    "Mutates."
+    name = "mutates"
+    def propose(self, champion, count, rng):
+        return [
+            champion.child(self.name, temperature=float(t)) for t in rng.uniform(0, 1, size=count)
+        ]
+
+class Evaluates(Evaluator):
+    "Evaluates."
+    name = "evaluates"
+    axis = "U"
+    def score(self, task, completions):
+        return float(completions[0].text == task.expected)
+
+class Guards(Guard):
+    "Guards."
+    name = "guards_it"
+    def check(self, evidence):
+        ok = evidence.ethics.ece is not None and evidence.ethics.ece < 0.01
+        return GuardResult(guard=self.name, ok=ok, reason="because")
+
+REPLY = {"model": "m", "choices": [{"message": {"content": "hi"}}],
+         "usage": {"prompt_tokens": 1, "completion_tokens": 1}}
+BAD = GOOD.model_copy(update={"ethics": EthicsEvidence(ece=0.9)})
+counter = itertools.count()
+KIT = {Local: LocalProviderConformance, Http: HttpProviderConformance, Evaluates:
+       EvaluatorConformance, Guards: GuardConformance, Mutates: MutatorConformance}
+
+def plant(title, base, **members):
+    "Return a test class for a subclass of base that breaks one clause."
+    component = type(title, (base,), {"__doc__": "Broken.", **members})
+    extra = {"reply": REPLY, "bad": BAD, "component": component, "__module__": __name__}
+    return type("Test" + title, (KIT[base],), extra)
+
+class Loose(ComponentOptions):
+    model_config = {"extra": "ignore"}
+
+class Melting(ComponentOptions):
+    model_config = {"frozen": False, "extra": "allow"}
+"""
+
+VIOLATIONS = [
+    # title, base, members, clause
+    ("NoDoc", "Local", "__doc__=None", "class_follows_the_contract"),
+    ("BadName", "Guards", "name='A B'", "class_follows_the_contract"),
+    ("LooseOptions", "Mutates", "Options=Loose", "unknown_option_is_refused"),
+    ("MeltingOptions", "Guards", "Options=Melting", "options_cannot_change"),
+    (
+        "Fickle",
+        "Local",
+        "capabilities=lambda self, model: Capabilities(price=FREE, batch=next(counter) + 1)",
+        "capabilities_are_stated",
+    ),
+    (
+        "NoPrice",
+        "Local",
+        "capabilities=lambda self, model: Capabilities(logprobs=True)",
+        "price_is_stated",
+    ),
+    (
+        "Speechless",
+        "Local",
+        "generate=lambda self, requests: [None for _ in requests]",
+        "question_is_answered",
+    ),
+    (
+        "Nameless",
+        "Local",
+        "generate=lambda self, requests: [done(r, model='') for r in requests]",
+        "question_is_answered",
+    ),
+    (
+        "Uncounted",
+        "Local",
+        "generate=lambda self, requests: [done(r, tokens_in=0) for r in requests]",
+        "question_is_answered",
+    ),
+    (
+        "Single",
+        "Local",
+        "generate=lambda self, requests: [done(requests[0])]",
+        "one_answer_for_each_request",
+    ),
+    (
+        "Reversed",
+        "Local",
+        "generate=lambda self, requests: [done(r, r.messages[-1].content) for r in requests][::-1]",
+        "one_answer_for_each_request",
+    ),
+    (
+        "Random",
+        "Local",
+        "generate=lambda self, requests: [done(r, str(next(counter))) for r in requests]",
+        "same_question_same_answer",
+    ),
+    (
+        "Crowded",
+        "Local",
+        "generate=lambda self, requests: [done(r, str(len(requests))) for r in requests]",
+        "answer_does_not_depend_on_the_batch",
+    ),
+    (
+        "Chatty",
+        "Local",
+        "generate=lambda self, requests: [done(r, 'a b c') for r in requests]",
+        "limit_of_tokens_holds",
+    ),
+    (
+        "NoLogprobs",
+        "Local",
+        "generate=lambda self, requests: [done(r, 'a') for r in requests]",
+        "logprobs_are_what_was_promised",
+    ),
+    (
+        "FewLogprobs",
+        "Local",
+        "generate=lambda self, requests: [done(r, 'a b', logprobs=(-1.0,)) for r in requests]",
+        "logprobs_are_what_was_promised",
+    ),
+    (
+        "Improbable",
+        "Local",
+        "generate=lambda self, requests: [done(r, 'a', logprobs=(0.5,)) for r in requests]",
+        "logprobs_are_what_was_promised",
+    ),
+    (
+        "Secretive",
+        "Local",
+        "capabilities=lambda self, model: Capabilities(price=FREE)",
+        "logprobs_are_what_was_promised",
+    ),
+    (
+        "Endless",
+        "Local",
+        "capabilities=lambda self, model: "
+        "Capabilities(logprobs=True, price=FREE, context_tokens=50)",
+        "too_long_a_question_is_refused_alone",
+    ),
+    ("Nowhere", "Http", "base_url=''", "it_says_where_the_service_is"),
+    ("Absolute", "Http", "path='https://x.example/chat'", "call_is_relative_and_json"),
+    ("NoSlash", "Http", "path='chat'", "call_is_relative_and_json"),
+    (
+        "Unwritable",
+        "Http",
+        "encode=lambda self, request: Call(path='/' + request.model, body="
+        "{'x': float('nan'), 'q': request.messages[0].content, 's': request.system})",
+        "call_is_relative_and_json",
+    ),
+    (
+        "Forgetful",
+        "Http",
+        "encode=lambda self, request: Call(path='/c', body={'model': "
+        "request.model, 'q': request.messages[0].content})",
+        "call_carries_model_and_question",
+    ),
+    (
+        "Numbered",
+        "Http",
+        "encode=lambda self, request: Call(path='/c', body="
+        "{'all': request.model_dump(mode='json')})",
+        "same_request_same_call",
+    ),
+    (
+        "Stamped",
+        "Http",
+        "encode=lambda self, request: Call(path='/c', body={'n': next(counter)})",
+        "same_request_same_call",
+    ),
+    (
+        "Deaf",
+        "Http",
+        "capabilities=lambda self, model: Capabilities(refused=('seed',)), "
+        "encode=lambda self, request: Call(path='/c', body={'seed': 1})",
+        "refused_parameters_are_left_out",
+    ),
+    (
+        "Illiterate",
+        "Http",
+        "decode=lambda self, reply: reply.body['nothing']",
+        "sample_reply_is_read",
+    ),
+    (
+        "Inventive",
+        "Http",
+        "decode=lambda self, reply: "
+        "Completion(text='made up', model='m', tokens_in=1, tokens_out=1)",
+        "reply_of_another_shape_is_an_error",
+    ),
+    (
+        "Careless",
+        "Http",
+        "decode=lambda self, reply: None if 'usage' not in reply.body else "
+        "ChatCompletionsProvider.decode(self, reply)",
+        "damaged_reply_is_read_or_named",
+    ),
+    (
+        "Exploding",
+        "Http",
+        "decode=lambda self, reply: 1 / 0 if 'usage' not in reply.body else "
+        "ChatCompletionsProvider.decode(self, reply)",
+        "damaged_reply_is_read_or_named",
+    ),
+    ("Keyless", "Http", "headers=lambda self, key: {}", "key_travels_in_headers_only"),
+    (
+        "Leaking",
+        "Http",
+        "encode=lambda self, request: Call(path='/c', body="
+        "{'key': __import__('os').environ.get('X_KEY')})",
+        "key_travels_in_headers_only",
+    ),
+    (
+        "Pretending",
+        "Http",
+        "capabilities=lambda self, model: Capabilities(streaming=True)",
+        "streams_if_it_says_so",
+    ),
+    ("Lazy", "Mutates", "propose=lambda self, champion, count, rng: []", "it_proposes_something"),
+    (
+        "Generous",
+        "Mutates",
+        "propose=lambda self, champion, count, rng: "
+        "[champion.child('g', temperature=t / 10) for t in range(5)]",
+        "it_proposes_at_most_count",
+    ),
+    (
+        "Eager",
+        "Mutates",
+        "propose=lambda self, champion, count, rng: "
+        "[champion.child('g', temperature=t / 10) for t in range(max(1, count))]",
+        "it_proposes_at_most_count",
+    ),
+    (
+        "Unseeded",
+        "Mutates",
+        "propose=lambda self, champion, count, rng: "
+        "[champion.child('g', temperature=random.SystemRandom().random()) for t in range(count)]",
+        "same_seed_same_proposals",
+    ),
+    (
+        "Global",
+        "Mutates",
+        "propose=lambda self, champion, count, rng: "
+        "[champion.child('g', temperature=random.random()) for t in range(count)]",
+        "chance_comes_from_rng_only",
+    ),
+    (
+        "GlobalNumpy",
+        "Mutates",
+        "propose=lambda self, champion, count, rng: "
+        "[champion.child('g', temperature=np.random.random()) for t in range(count)]",
+        "chance_comes_from_rng_only",
+    ),
+    (
+        "Orphans",
+        "Mutates",
+        "propose=lambda self, champion, count, rng: "
+        "[Candidate(config=champion.child('g', temperature=t / 10).config) for t in range(count)]",
+        "lineage_is_kept",
+    ),
+    (
+        "Repeating",
+        "Mutates",
+        "propose=lambda self, champion, count, rng: "
+        "[champion.child('g', temperature=0.1) for t in range(count)]",
+        "proposals_differ",
+    ),
+    (
+        "Copying",
+        "Mutates",
+        "propose=lambda self, champion, count, rng: [champion.child('g')][:count]",
+        "proposals_differ",
+    ),
+    (
+        "Vandal",
+        "Mutates",
+        "propose=lambda self, champion, count, rng: "
+        "(champion.config.extra.update(x=next(counter)), [champion.child('g', temperature=0.1)])[1]"
+        "[:count]",
+        "champion_stays_what_it_is",
+    ),
+    ("Picky", "Evaluates", "applies=lambda self, task: False", "it_applies_to_its_task"),
+    ("Percent", "Evaluates", "score=lambda self, task, completions: 100.0", "score_stays_in_unit"),
+    (
+        "NotANumber",
+        "Evaluates",
+        "score=lambda self, task, completions: float('nan')",
+        "score_stays_in_unit",
+    ),
+    (
+        "Brittle",
+        "Evaluates",
+        "score=lambda self, task, completions: 1 / len(completions[0].text.split())",
+        "score_stays_in_unit",
+    ),
+    (
+        "Moody",
+        "Evaluates",
+        "score=lambda self, task, completions: next(counter) % 97 / 97",
+        "same_answers_same_score",
+    ),
+    (
+        "Upside",
+        "Evaluates",
+        "score=lambda self, task, completions: float(completions[0].text != task.expected)",
+        "right_answer_is_not_worse",
+    ),
+    (
+        "NoVariant",
+        "Evaluates",
+        "variants=lambda self, task, rng: (), score=lambda self, task, completions: 1.0",
+        "variants_are_tasks",
+    ),
+    (
+        "ChanceVariants",
+        "Evaluates",
+        "variants=lambda self, task, rng: (task.model_copy(update={'sample': next(counter)}),)",
+        "variants_are_tasks",
+    ),
+    (
+        "AsksText",
+        "Evaluates",
+        "judge=lambda self, task, completions: ['is it good?']",
+        "judge_asks_requests",
+    ),
+    (
+        "Summing",
+        "Evaluates",
+        "score=lambda self, task, completions: 1.0, "
+        "aggregate=lambda self, rows: sum(s for _, _, s in rows) * 2 if rows else None",
+        "aggregate_stays_in_unit",
+    ),
+    ("ZeroForNothing", "Evaluates", "aggregate=lambda self, rows: 0.0", "aggregate_stays_in_unit"),
+    (
+        "AlwaysNo",
+        "Guards",
+        "check=lambda self, evidence: GuardResult(guard='guards_it', ok=False, reason='no')",
+        "good_evidence_passes",
+    ),
+    (
+        "Silent",
+        "Guards",
+        "check=lambda self, evidence: "
+        "GuardResult(guard='guards_it', ok=evidence == GOOD, reason='')",
+        "good_evidence_passes",
+    ),
+    (
+        "Impostor",
+        "Guards",
+        "check=lambda self, evidence: GuardResult(guard='sigma', ok=evidence == GOOD, reason='x')",
+        "good_evidence_passes",
+    ),
+    ("ForgotReturn", "Guards", "check=lambda self, evidence: None", "bad_evidence_is_vetoed"),
+    (
+        "AlwaysYes",
+        "Guards",
+        "check=lambda self, evidence: GuardResult(guard='guards_it', ok=True, reason='yes')",
+        "bad_evidence_is_vetoed",
+    ),
+    (
+        "FailsOpen",
+        "Guards",
+        "check=lambda self, evidence: GuardResult(guard='guards_it', "
+        "ok=(evidence.ethics.ece or 0.0) < 0.01, reason='x')",
+        "missing_evidence_never_counts_as_good",
+    ),
+    (
+        "Wavering",
+        "Guards",
+        "check=lambda self, evidence: GuardResult(guard='guards_it', "
+        "ok=evidence == GOOD, reason=str(next(counter)))",
+        "same_evidence_same_answer",
+    ),
+]
+
+SOUND = """
+class TestLocal(LocalProviderConformance):
+    component = Local
+
+class TestHttp(HttpProviderConformance):
+    component = Http
+    reply = REPLY
+
+class TestMutates(MutatorConformance):
+    component = Mutates
+
+class TestEvaluates(EvaluatorConformance):
+    component = Evaluates
+
+class TestGuards(GuardConformance):
+    component = Guards
+    bad = BAD
+
+class TestDeclared(LocalProviderConformance):
+    component = plant("Chatty", Local,
+        generate=lambda self, requests: [done(r, "a b", logprobs=(-1.0, -1.0)) for r in requests]
+    ).component
+    expected_failures = {"test_limit_of_tokens_holds": "the model has no such limit"}
+
+class TestDeclaredInVain(LocalProviderConformance):
+    component = Local
+    expected_failures = {"test_limit_of_tokens_holds": "so we thought"}
+
+def test_the_fixture_has_built_ins_only(penin_plugins):
+    assert "sigma" in penin_plugins.names("guards")
+    assert {row["distribution"] for row in penin_plugins.describe()} == {"penin-core"}
+"""
+
+
+@pytest.fixture
+def run_kit(pytester, monkeypatch):
+    """Run a test file in a process of its own, with the plugin that penin-core installs."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+    def run(source):
+        pytester.makepyfile(source)
+        return pytester.runpytest_subprocess(
+            "-q", "-rA", "--tb=no", "-p", "penin_core.testing.pytest_plugin"
+        )
+
+    return run
+
+
+def by_outcome(result, outcome):
+    pattern = re.compile(rf"^{outcome}.* \S+::(Test\w+)::test_(\w+)")
+    return {match.groups() for line in result.outlines if (match := pattern.match(line))}
+
+
+def test_every_planted_violation_fails_its_clause_and_sound_components_none(run_kit):
+    planted = "\n".join(
+        f"Test{title} = plant({title!r}, {base}, {members})"
+        for title, base, members, _ in VIOLATIONS
+    )
+    result = run_kit(HEAD + SOUND + planted)
+    failed = by_outcome(result, "FAILED")
+    expected = {(f"Test{title}", clause) for title, _, _, clause in VIOLATIONS}
+    assert expected - failed == set()
+    sound = {kit for kit in re.findall(r"class (Test\w+)", SOUND) if kit != "TestDeclaredInVain"}
+    assert {pair for pair in failed if pair[0] in sound} == set()
+    assert ("TestDeclaredInVain", "limit_of_tokens_holds") in failed
+    assert by_outcome(result, "XFAIL") == {("TestDeclared", "limit_of_tokens_holds")}
+    assert "PASSED" in result.stdout.str().split("test_the_fixture_has_built_ins_only")[0][-90:]
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"test_price_is_stated": lambda self: None}, "replaces test_price_is_stated"),
+        ({"test_price_is_stated": None}, "replaces test_price_is_stated"),
+        ({"_expect_failure": None}, "replaces _expect_failure"),
+        ({"expected_failures": {"test_prize_is_stated": "typo"}}, "no clause test_prize_is_stated"),
+        ({"expected_failures": {"test_price_is_stated": " "}}, "needs a reason"),
+    ],
+    ids=["replaced", "removed", "switched off", "misspelt", "no reason"],
+)
+def test_a_kit_cannot_be_weakened_in_silence(members, message):
+    with pytest.raises(TypeError, match=message):
+        type("TestWeak", (LocalProviderConformance,), {"component": Echo, **members})
+
+
+def test_a_mixin_cannot_weaken_a_kit_either():
+    class Mixin:
+        def test_price_is_stated(self):
+            pass
+
+    with pytest.raises(TypeError, match="replaces test_price_is_stated"):
+        type("TestWeak", (Mixin, LocalProviderConformance), {"component": Echo})
+
+
+def test_clauses_may_be_added():
+    kit = type("TestMore", (LocalProviderConformance,), {"test_mine": lambda self: None})
+    assert kit.test_mine

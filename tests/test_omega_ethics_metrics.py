@@ -1,0 +1,381 @@
+import dataclasses
+import hashlib
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penin_core.omega.ethics_metrics import (
+    compute_ethics_attestation,
+    eco_impact_kg,
+    expected_calibration_error,
+    fairness_demographic_parity,
+    fairness_equalized_odds,
+    rho_bias,
+)
+
+samples = st.lists(
+    st.tuples(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0]), st.integers(0, 1)),
+    min_size=1,
+    max_size=60,
+)
+
+# --- calibration
+
+
+def test_ece_of_a_worked_example():
+    # Ten equal confidences share one bin: |0.7 - 0.9|, floor √(2·0.09/(10π)), debiased by 0.21/9.
+    result = expected_calibration_error([0.9] * 10, [1] * 7 + [0] * 3)
+    assert result.ece == pytest.approx(0.2)
+    assert result.noise_floor == pytest.approx(math.sqrt(2 * 0.09 / (math.pi * 10)))
+    assert result.rms_debiased == pytest.approx(math.sqrt(0.04 - 0.21 / 9))
+
+
+def test_being_right_by_chance_of_rounding_is_no_calibration():
+    assert expected_calibration_error([0.51] * 20, [1] * 20).ece == pytest.approx(0.49)
+
+
+def test_the_edges_of_the_range_are_not_dropped():
+    for scheme in ("equal_mass", "equal_width"):
+        result = expected_calibration_error([0.0, 1.0], [1, 0], scheme=scheme)
+        assert result.ece == 1.0
+
+
+def test_equal_mass_bins_hold_ties_together_and_split_evenly():
+    # Ten distinct values in two bins of five each: gaps 0.2 below and 0.2 above.
+    probs = [i / 10 for i in range(10)]
+    labels = [0] * 5 + [1] * 5
+    expected = abs(sum(probs[:5])) / 10 + abs(5 - sum(probs[5:])) / 10
+    assert expected_calibration_error(probs, labels, n_bins=2).ece == pytest.approx(expected)
+
+
+def test_equal_width_bins_are_the_textbook_ones():
+    probs, labels = [0.05, 0.15, 0.95], [0, 1, 1]
+    expected = (0.05 + 0.85 + 0.05) / 3
+    result = expected_calibration_error(probs, labels, scheme="equal_width")
+    assert result.ece == pytest.approx(expected)
+
+
+@given(samples, st.randoms(use_true_random=False), st.sampled_from(["equal_mass", "equal_width"]))
+def test_the_order_of_the_samples_is_irrelevant(pairs, random, scheme):
+    before = expected_calibration_error(*zip(*pairs, strict=True), scheme=scheme)
+    random.shuffle(pairs)
+    assert expected_calibration_error(*zip(*pairs, strict=True), scheme=scheme) == before
+    assert 0 <= before.ece <= 1
+    assert 0 <= before.noise_floor <= 1
+    assert before.rms_debiased >= 0
+
+
+def test_the_noise_floor_is_what_a_perfect_model_shows():
+    rng = np.random.default_rng(3)
+    for n, published in ((30, 0.169), (100, 0.093), (500, 0.041)):
+        errors, floors = [], []
+        for _ in range(150):
+            probs = rng.uniform(0.6, 1, n)
+            result = expected_calibration_error(probs, rng.random(n) < probs)
+            errors.append(result.ece)
+            floors.append(result.noise_floor)
+        assert np.mean(errors) == pytest.approx(published, rel=0.06)
+        assert np.mean(floors) == pytest.approx(np.mean(errors), rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("probs", "labels", "options"),
+    [
+        ([], [], {}),
+        ([0.5], [], {}),
+        ([1.1], [1], {}),
+        ([math.nan], [1], {}),
+        ([0.5], [2], {}),
+        ([0.5], [1], {"n_bins": 0}),
+        ([0.5], [1], {"scheme": "quantile"}),
+    ],
+)
+def test_ece_refuses_what_it_cannot_measure(probs, labels, options):
+    with pytest.raises(ValueError):  # noqa: PT011
+        expected_calibration_error(probs, labels, **options)
+
+
+# --- bias and fairness
+
+
+def by_rate(**rates):
+    predictions = [int(i < rate * 10) for rate in rates.values() for i in range(10)]
+    return predictions, [group for group in rates for _ in range(10)]
+
+
+def test_rho_bias_is_the_ratio_of_the_rates():
+    assert rho_bias(*by_rate(a=0.6, b=0.4)) == pytest.approx(1.5)
+    assert rho_bias(*by_rate(a=0.5, b=0.5, c=0.4)) == pytest.approx(1.25)
+    assert rho_bias(*by_rate(a=0.0, b=0.0)) == 1.0
+    assert rho_bias(*by_rate(a=0.1, b=0.0)) == 1e6
+    assert rho_bias(*by_rate(a=0.4)) is None
+    assert rho_bias([], []) is None
+
+
+def test_equalized_odds_is_the_worse_of_both_gaps():
+    predictions = [1, 1, 0, 0, 1, 0, 1, 0]
+    labels = [1, 1, 0, 0, 1, 1, 0, 0]
+    groups = ["a"] * 4 + ["b"] * 4
+    assert fairness_equalized_odds(predictions, labels, groups) == pytest.approx(0.5)
+
+
+def test_a_perfect_classifier_is_fair_although_base_rates_differ():
+    labels = [1] * 9 + [0] + [1] + [0] * 9
+    groups = ["a"] * 10 + ["b"] * 10
+    assert fairness_equalized_odds(labels, labels, groups) == 1.0
+    assert fairness_demographic_parity(labels, groups) == pytest.approx(0.2)
+
+
+def test_with_labels_all_one_equalized_odds_is_the_gap_of_accuracies():
+    correct, groups = by_rate(a=0.9, b=0.6)
+    assert fairness_equalized_odds(correct, [1] * 20, groups) == pytest.approx(0.7)
+
+
+def test_without_a_rate_that_two_groups_define_parity_decides():
+    assert fairness_equalized_odds([1, 0], [1, 0], ["a", "b"]) == 0.0
+
+
+def test_one_group_proves_nothing():
+    assert fairness_equalized_odds([1, 0], [1, 0], ["a", "a"]) is None
+    assert fairness_demographic_parity([1, 0], ["a", "a"]) is None
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 1), st.integers(0, 1), st.sampled_from("abc")),
+        min_size=2,
+        max_size=30,
+    )
+)
+def test_fairness_and_bias_stay_in_their_ranges(rows):
+    predictions, labels, groups = zip(*rows, strict=True)
+    if len(set(groups)) < 2:
+        return
+    assert rho_bias(predictions, groups) >= 1
+    assert 0 <= fairness_equalized_odds(predictions, labels, groups) <= 1
+    assert 0 <= fairness_demographic_parity(predictions, groups) <= 1
+
+
+def test_footprint_needs_known_usage():
+    assert eco_impact_kg(1500, 500, 0.0002) == pytest.approx(0.0004)
+    assert eco_impact_kg(None, 500) is None
+    assert eco_impact_kg(0, 0) == 0.0
+    with pytest.raises(ValueError, match="tokens_out"):
+        eco_impact_kg(1, -1)
+
+
+# --- attestation
+
+N = 120
+
+
+def evidence():
+    correct = [int(i % 10 != 0) for i in range(N)]
+    outputs = {
+        "predicted_probs": [0.9] * N,
+        "predictions": correct,
+        "protected_groups": ["a" if i < N // 2 else "b" for i in range(N)],
+        "estimated_tokens": 5000,
+    }
+    truth = {"labels": [1] * N, "dataset_hash": "d" * 64, "consent_verified": True}
+    return outputs, truth
+
+
+def attest(outputs=None, truth=None, seed=7, thresholds=None):
+    good_outputs, good_truth = evidence()
+    return compute_ethics_attestation(
+        {**good_outputs, **(outputs or {})}, {**good_truth, **(truth or {})}, seed, thresholds
+    )
+
+
+def test_the_fields_are_the_direct_computations():
+    outputs, truth = evidence()
+    made = attest()
+    calibration = expected_calibration_error(outputs["predicted_probs"], truth["labels"])
+    assert made.ece == round(calibration.ece, 12)
+    assert made.rho_bias == rho_bias(outputs["predictions"], outputs["protected_groups"])
+    assert made.fairness_score == 1.0
+    assert made.eco_impact_kg == pytest.approx(0.001)
+    assert made.consent_ok is True
+    assert made.dataset_hash == "d" * 64
+    assert made.details["calibration"] == dataclasses.asdict(calibration)
+    assert made.details["groups"]["a"] == {"n": 60, "favourable": 54}
+    assert made.details["n"] == N
+    assert made.timestamp is None
+
+
+def test_good_evidence_passes_and_the_gates_say_why_the_rest_does_not():
+    # All labels are 1 while the model says 0.9, hence an ECE of 0.1.
+    assert attest(thresholds={"ece_max": 0.1}).pass_sigma_guard
+    strict = attest()
+    assert not strict.pass_sigma_guard
+    assert [g for g, d in strict.details["gates"].items() if not d["ok"]] == ["ece"]
+
+
+def test_confidences_replace_probabilities_for_calibration_only():
+    outputs, _ = evidence()
+    made = attest({"confidences": [0.9] * N, "correct": outputs["predictions"]})
+    assert made.ece == pytest.approx(0.0)
+    assert made.pass_sigma_guard
+    fewer = attest({"confidences": [0.9] * 50, "correct": outputs["predictions"][:50]})
+    assert fewer.ece == pytest.approx(0.0)
+
+
+WORST = (1.0, 1e6, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "truth"),
+    [
+        ({"predicted_probs": [0.9]}, {}),
+        ({"protected_groups": ["a"]}, {}),
+        ({}, {"labels": [1]}),
+        ({"confidences": [0.9] * 40, "correct": [1] * 39}, {}),
+    ],
+)
+def test_differing_lengths_get_the_worst_of_everything_they_touch(outputs, truth):
+    made = attest(outputs, truth)
+    assert made.ece == 1.0
+    if "confidences" not in outputs:
+        assert (made.ece, made.rho_bias, made.fairness_score) == WORST
+    assert not made.pass_sigma_guard
+    assert any("differ in length" in reason for reason in made.details["reasons"])
+
+
+def test_too_few_samples_and_empty_data_get_the_worst_values():
+    for n in (0, 29):
+        outputs, truth = evidence()
+        outputs = {k: v[:n] if isinstance(v, list) else v for k, v in outputs.items()}
+        truth["labels"] = truth["labels"][:n]
+        made = compute_ethics_attestation(outputs, truth, 7)
+        assert (made.ece, made.rho_bias, made.fairness_score) == WORST
+
+
+@pytest.mark.parametrize("groups", [["a"] * N, ["a"] * (N - 9) + ["b"] * 9, None, [["a"]] * N])
+def test_groups_that_cannot_be_compared_leave_calibration_alone(groups):
+    made = attest({"protected_groups": groups})
+    assert (made.rho_bias, made.fairness_score) == WORST[1:]
+    assert made.ece == pytest.approx(0.1)
+    assert made.details["reasons"]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "field"),
+    [
+        ({"predicted_probs": [math.nan] * N}, "ece"),
+        ({"predicted_probs": [1.7] * N}, "ece"),
+        ({"predicted_probs": None}, "ece"),
+        ({"predictions": [2] * N}, "rho_bias"),
+        ({"estimated_tokens": None}, "eco"),
+        ({"estimated_tokens": -1}, "eco"),
+        ({"estimated_tokens": 5_000_000}, "eco"),
+    ],
+)
+def test_invalid_evidence_fails_its_gate_and_never_raises(outputs, field):
+    made = attest(outputs, thresholds={"ece_max": 0.1})
+    assert not made.pass_sigma_guard
+    assert not made.details["gates"][field]["ok"]
+    assert len(made.evidence_hash) == len(made.compute_hash()) == 64
+
+
+@pytest.mark.parametrize("consent", [None, False, 1, "yes"])
+def test_consent_is_only_the_object_true(consent):
+    made = attest(truth={"consent_verified": consent}, thresholds={"ece_max": 0.1})
+    assert made.consent_ok is False
+    assert not made.pass_sigma_guard
+
+
+def test_nothing_that_a_model_outputs_can_grant_consent_or_waive_a_gate():
+    outputs, truth = evidence()
+    del truth["consent_verified"]
+    made = compute_ethics_attestation(
+        {**outputs, "consent_verified": True, "not_applicable": {"consent": "x"}}, truth, 7
+    )
+    assert made.consent_ok is False
+    assert made.not_applicable == {}
+
+
+def test_what_is_declared_not_applicable_is_neutral_and_says_so():
+    made = attest(
+        {"protected_groups": None, "predicted_probs": None},
+        {"not_applicable": {"groups": "no personal data", "calibration": "no log-probabilities"}},
+    )
+    assert (made.ece, made.rho_bias, made.fairness_score) == (0.0, 1.0, 1.0)
+    assert made.pass_sigma_guard
+    assert made.not_applicable["groups"] == "no personal data"
+    declared = attest(truth={"consent_verified": None, "not_applicable": {"consent": "own texts"}})
+    assert declared.consent_ok is True
+
+
+@pytest.mark.parametrize("declared", [{"groups": " "}, {"groups": None}, {"eco": "x"}, ["groups"]])
+def test_a_declaration_needs_a_known_name_and_a_reason(declared):
+    with pytest.raises(ValueError, match="not_applicable"):
+        attest(truth={"not_applicable": declared})
+
+
+def test_wrong_thresholds_are_refused():
+    with pytest.raises(ValueError, match="unknown threshold"):
+        attest(thresholds={"ece_maximum": 1})
+
+
+def changed(name, place, value):
+    outputs, truth = evidence()
+    series = list((outputs | truth)[name])
+    series[place] = value
+    return {name: series}
+
+
+def test_the_same_inputs_always_have_the_same_hashes():
+    outputs, truth = evidence()
+    again = compute_ethics_attestation(
+        {**outputs, "predicted_probs": np.array(outputs["predicted_probs"])},
+        {**truth, "labels": np.array(truth["labels"])},
+        7,
+    )
+    assert again == attest()
+    assert again.compute_hash() == attest().compute_hash()
+    stamped = dataclasses.replace(attest(), timestamp="2026-01-01T00:00:00Z", details={})
+    assert stamped.compute_hash() == attest().compute_hash()
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        {"outputs": changed("predicted_probs", 3, 0.9000001)},
+        {"outputs": changed("predictions", 3, 0)},
+        {"outputs": changed("protected_groups", 3, "b")},
+        {"outputs": {"predictions": evidence()[0]["predictions"][::-1]}},
+        {"outputs": {"estimated_tokens": 5001}},
+        {"outputs": {"kg_per_1k_tokens": 0.0003}},
+        {"truth": changed("labels", 3, 0)},
+        {"truth": {"dataset_hash": "e" * 64}},
+        {"truth": {"not_applicable": {"groups": "x"}}},
+        {"seed": 8},
+        {"thresholds": {"min_group_size": 11}},
+    ],
+)
+def test_any_change_of_the_evidence_changes_both_hashes(variant):
+    assert attest(**variant).evidence_hash != attest().evidence_hash
+    assert attest(**variant).compute_hash() != attest().compute_hash()
+
+
+def test_the_hash_is_sha256_of_the_canonical_json_of_the_fields():
+    made = attest()
+    content = {
+        "dataset_hash": "d" * 64,
+        "seed": 7,
+        "ece": 0.1,
+        "rho_bias": 1,
+        "fairness_score": 1,
+        "consent_ok": True,
+        "eco_impact_kg": 0.001,
+        "evidence_hash": made.evidence_hash,
+        "pass_sigma_guard": False,
+        "not_applicable": {},
+    }
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    assert made.compute_hash() == hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,268 @@
+import json
+import math
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from penin_core.omega.tuner import (
+    DEFAULTS,
+    RANGES,
+    OnlineTuner,
+    ReplayCandidate,
+    ReplayCycle,
+    project_weights,
+    replay_gradients,
+    replay_objective,
+)
+
+WEIGHTS = ("wU", "wS", "wC", "wL")
+CAPS = {name: 0.02 * min(1.0, high - low) for name, (low, high) in RANGES.items()}
+gradients = st.dictionaries(
+    st.sampled_from(sorted(RANGES)), st.floats() | st.floats(-10, 10), max_size=8
+)
+
+
+def check_step(before, after):
+    for name, (low, high) in RANGES.items():
+        assert low <= after[name] <= high
+        assert abs(after[name] - before[name]) <= CAPS[name] + 1e-12
+    assert math.fsum(after[name] for name in WEIGHTS) == pytest.approx(1, abs=1e-9)
+
+
+@settings(deadline=None)
+@given(st.lists(gradients, min_size=1, max_size=30), st.sampled_from([0.01, 1.0, 1e6]))
+def test_no_gradient_ever_breaks_a_range_a_cap_or_the_sum(steps, rate):
+    tuner = OnlineTuner(learning_rate=rate, warmup=0)
+    for step in steps:
+        before = tuner.get_params()
+        after = tuner.update(0.0, step)
+        check_step(before, after)
+        unfit = {name for name, g in step.items() if not math.isfinite(g)}
+        assert unfit <= set(tuner.skipped) <= set(step)
+
+
+def test_a_thousand_steps_in_one_direction_end_at_the_edges():
+    tuner = OnlineTuner(learning_rate=0.1, warmup=0)
+    for _ in range(1000):
+        before = tuner.get_params()
+        push = {name: 1.0 for name in RANGES if name not in WEIGHTS}
+        check_step(before, tuner.update(0.0, {**push, "wU": 5.0, "wL": -5.0}))
+    end = tuner.get_params()
+    assert end["tau"] == 0.95
+    assert end["beta_min"] == 0.1
+    assert end["wL"] == pytest.approx(0.05)
+    assert end["wU"] > 0.6
+
+
+def test_the_first_step_is_adagrad_and_the_second_remembers_it():
+    tuner = OnlineTuner(learning_rate=0.01, warmup=0)
+    reach = RANGES["lambda_c"][1] - RANGES["lambda_c"][0]
+    first = tuner.update(0.0, {"lambda_c": 3.0})["lambda_c"]
+    assert first == pytest.approx(0.5 + reach * 0.01)
+    second = tuner.update(0.0, {"lambda_c": 4.0})["lambda_c"]
+    assert second == pytest.approx(first + reach * 0.01 * 4 / 5)
+
+
+def test_steps_are_cut_to_the_cap():
+    after = OnlineTuner(learning_rate=1.0, warmup=0).update(0.0, {"kappa": 1.0, "beta_min": -1.0})
+    assert after["kappa"] == pytest.approx(2.02)
+    assert after["beta_min"] == pytest.approx(0.02 - 0.02 * 0.095)
+
+
+def test_the_warm_up_records_and_leaves_everything_alone():
+    tuner = OnlineTuner(warmup=5)
+    for _ in range(5):
+        assert tuner.update(0.5, {"tau": 100.0}) == dict(DEFAULTS)
+    assert (tuner.calls, tuner.version) == (5, 0)
+    after = tuner.update(0.5, {"tau": 1.0})
+    assert after["tau"] == pytest.approx(0.70 + 0.45 * 0.01)
+    assert tuner.version == 1
+
+
+def test_a_zero_gradient_changes_nothing():
+    tuner = OnlineTuner(warmup=0)
+    assert tuner.update(0.0, dict.fromkeys(RANGES, 0.0)) == dict(DEFAULTS)
+    assert tuner.update(0.0, {}) == dict(DEFAULTS)
+    assert tuner.version == 0
+
+
+def test_a_gradient_that_is_not_finite_is_skipped_and_flagged():
+    tuner = OnlineTuner(warmup=0)
+    after = tuner.update(0.0, {"tau": math.nan, "kappa": math.inf, "lambda_c": 1.0})
+    assert tuner.skipped == ("tau", "kappa")
+    assert (after["tau"], after["kappa"]) == (0.70, 2.0)
+    assert after["lambda_c"] > 0.5
+
+
+def test_a_frozen_parameter_stays_although_the_others_move():
+    tuner = OnlineTuner(warmup=0)
+    tuner.freeze("wS")
+    tuner.freeze("tau")
+    for _ in range(50):
+        tuner.update(0.0, {"wU": 1.0, "wS": -1.0, "tau": 1.0})
+    after = tuner.get_params()
+    assert (after["wS"], after["tau"]) == (0.3, 0.70)
+    assert after["wU"] > 0.3
+    for name in ("wC", "wL"):
+        tuner.freeze(name)
+    before = tuner.get_params(), tuner.version
+    tuner.update(0.0, {"wU": 1.0})
+    assert (tuner.get_params(), tuner.version) == before
+
+
+def test_it_climbs_a_concave_objective_without_swinging():
+    target = {"lambda_c": 1.2, "tau": 0.6, "wU": 0.4, "wS": 0.25, "wC": 0.2, "wL": 0.15}
+    tuner = OnlineTuner(learning_rate=0.02)
+    gaps = []
+    for _ in range(600):
+        params = tuner.get_params()
+        gaps.append(max(abs(params[name] - goal) for name, goal in target.items()))
+        slopes = {name: goal - params[name] for name, goal in target.items()}
+        check_step(params, tuner.update(-(gaps[-1] ** 2), slopes))
+    assert gaps[-1] < 0.02
+    assert all(later <= earlier + 0.02 for earlier, later in pairwise(gaps))
+
+
+def test_a_tuner_that_was_exported_goes_on_exactly_as_before():
+    tuner = OnlineTuner(learning_rate=0.05, warmup=2)
+    tuner.freeze("kappa")
+    steps = [{"tau": 0.3 * i, "wU": 1.0 - i, "kappa": 1.0} for i in range(12)]
+    for step in steps[:6]:
+        tuner.update(0.1, step)
+    twin = OnlineTuner.from_state(json.loads(json.dumps(tuner.export_state(), allow_nan=False)))
+    for step in steps[6:]:
+        assert twin.update(0.1, step) == tuner.update(0.1, step)
+    assert twin.export_state() == tuner.export_state()
+
+
+@pytest.mark.parametrize(
+    ("options"),
+    [
+        {"params": {"kapa": 2.0}},
+        {"params": {"tau": 0.99}},
+        {"params": {"wU": 0.4}},
+        {"params": {"tau": math.nan}},
+        {"learning_rate": 0},
+        {"max_delta": -0.1},
+        {"warmup": -1},
+    ],
+)
+def test_a_tuner_that_makes_no_sense_is_refused(options):
+    with pytest.raises(ValueError):  # noqa: PT011
+        OnlineTuner(**options)
+
+
+def test_unknown_gradients_and_unknown_objectives_are_refused():
+    with pytest.raises(ValueError, match="unknown parameter 'kapa'"):
+        OnlineTuner().update(0.0, {"kapa": 1.0})
+    with pytest.raises(ValueError, match="objective"):
+        OnlineTuner().update(math.nan, {})
+    with pytest.raises(ValueError, match="unknown parameter"):
+        OnlineTuner().freeze("kapa")
+
+
+# --- projection
+
+
+@given(
+    st.lists(st.floats(-1, 2), min_size=4, max_size=4),
+    st.lists(st.tuples(st.floats(0, 0.25), st.floats(0.25, 1)), min_size=4, max_size=4),
+    st.lists(st.floats(0, 1), min_size=4, max_size=4),
+)
+def test_the_projection_is_the_nearest_point_of_the_box_that_sums_to_one(values, limits, other):
+    weights = dict(zip(WEIGHTS, values, strict=True))
+    boxes = dict(zip(WEIGHTS, limits, strict=True))
+    found = project_weights(weights, boxes)
+    assert math.fsum(found.values()) == pytest.approx(1, abs=1e-12)
+    assert all(boxes[name][0] <= found[name] <= boxes[name][1] for name in WEIGHTS)
+    # No feasible direction comes closer: (weights - found)·(rival - found) <= 0.
+    rival = project_weights(dict(zip(WEIGHTS, other, strict=True)), boxes)
+    slope = sum((weights[n] - found[n]) * (rival[n] - found[n]) for n in WEIGHTS)
+    assert slope <= 1e-9
+
+
+def test_boxes_that_cannot_sum_to_one_are_refused():
+    with pytest.raises(ValueError, match="misses 1"):
+        project_weights(dict.fromkeys(WEIGHTS, 0.25), dict.fromkeys(WEIGHTS, (0.0, 0.2)))
+
+
+# --- replay
+
+
+def candidate(U, reward, C=0.5, S=0.8, L=0.7):
+    return ReplayCandidate(U=U, S=S, C=C, L=L, reward=reward)
+
+
+def cycle(*candidates, spend=0.0):
+    return ReplayCycle(candidate(0.7, 0.5), candidates, spend)
+
+
+GOOD = [cycle(candidate(0.8, 0.6), candidate(0.85, 0.65)) for _ in range(5)]
+BAD = [cycle(candidate(0.72, 0.2)) for _ in range(10)]
+
+
+def test_fewer_than_ten_candidates_say_nothing():
+    assert replay_objective(DEFAULTS, GOOD[:4]) is None
+    assert replay_gradients(DEFAULTS, GOOD[:4]) is None
+    assert replay_objective(DEFAULTS, GOOD) is not None
+
+
+def test_the_reward_lies_between_the_champion_and_the_best_candidate_less_the_spend():
+    value = replay_objective(DEFAULTS, GOOD)
+    assert 0.5 < value < 0.65
+    dear = [cycle(*c.candidates, spend=1.0) for c in GOOD]
+    assert replay_objective(DEFAULTS, dear) == pytest.approx(value - 0.1)
+
+
+def test_one_cycle_is_the_formula():
+    params = {**DEFAULTS, "tau": 0.6}
+    history = [ReplayCycle(candidate(0.7, 0.5), [candidate(0.9, 0.8)]) for _ in range(10)]
+    score = 0.3 * 0.9 + 0.3 * 0.8 + 0.2 * 0.5 + 0.2 * 0.7
+    harmonic = [1 / (0.4 / u + 0.3 / 0.8 + 0.3 / 0.7) for u in (0.7, 0.9)]
+    gain = (harmonic[1] - harmonic[0]) * math.exp(-0.25)
+    gates = 1 / (1 + math.exp(-(score - 0.6) / 0.05)) / (1 + math.exp(-(gain - 0.02) / 0.05))
+    assert replay_objective(params, history) == pytest.approx(0.5 + gates * 0.3)
+
+
+def test_thresholds_loosen_when_promotions_pay_and_tighten_when_they_do_not():
+    loosen, tighten = replay_gradients(DEFAULTS, GOOD), replay_gradients(DEFAULTS, BAD)
+    assert loosen["tau"] < 0 < tighten["tau"]
+    assert loosen["beta_min"] < 0 < tighten["beta_min"]
+    assert loosen["kappa"] == tighten["kappa"] == 0.0
+    assert set(loosen) == set(RANGES)
+
+
+def test_gradients_are_slopes_of_the_objective_even_at_the_end_of_a_range():
+    edge = {**DEFAULTS, "tau": 0.95}
+    gradient = replay_gradients(edge, GOOD, h=0.05)["tau"]
+    below = replay_objective({**edge, "tau": 0.95 - 0.05 * 0.45}, GOOD)
+    rise = replay_objective(edge, GOOD) - below
+    assert gradient == pytest.approx(rise / (0.05 * 0.45))
+    with pytest.raises(ValueError, match="h must lie"):
+        replay_gradients(DEFAULTS, GOOD, h=0)
+
+
+def test_axes_that_the_suite_lacks_are_left_out():
+    bare = [
+        ReplayCycle(
+            ReplayCandidate(0.7, None, None, None, 0.5),
+            [ReplayCandidate(0.8, None, None, None, 0.6)],
+        )
+        for _ in range(10)
+    ]
+    slopes = replay_gradients(DEFAULTS, bare)
+    assert slopes["wL"] == slopes["wS"] == slopes["lambda_c"] == 0.0
+    assert slopes["tau"] < 0
+
+
+@pytest.mark.parametrize("history", [GOOD, BAD], ids=["good", "bad"])
+def test_tuning_on_a_fixed_history_raises_the_reward(history):
+    tuner = OnlineTuner(warmup=0)
+    rewards = []
+    for _ in range(30):
+        params = tuner.get_params()
+        rewards.append(replay_objective(params, history))
+        check_step(params, tuner.update(rewards[-1], replay_gradients(params, history)))
+    assert all(before < after for before, after in pairwise(rewards))
