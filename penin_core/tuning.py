@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from penin_core.cycle import Cycle
-from penin_core.league.decision import LINF_WEIGHTS
 from penin_core.ledger.store import WORMLedger
-from penin_core.omega.scoring import linf_harmonic
+from penin_core.omega.scoring import LINF_WEIGHTS, linf_harmonic
 from penin_core.omega.tuner import (
     DEFAULTS,
     OnlineTuner,

@@ -182,24 +182,25 @@ class Cost(Evaluator):
         """Keep the baseline."""
         self.baseline = dict(baseline)
 
+    def applies(self, task: Task) -> bool:
+        """Say whether there is a baseline to compare with; without one, C is not measured."""
+        return any(self.baseline.values())
+
     def score(self, task: Task, completions: Sequence[Completion]) -> float:
         """Return the cost score of one answer."""
-        return self._score(completions)
+        return self._score(completions[:1])
 
     def aggregate(self, rows: Rows) -> float | None:
-        """Return the cost score of the means; None without a baseline."""
-        answers = [completions[0] for _, completions, _ in rows]
-        return self._score(answers) if answers and any(self.baseline.values()) else None
+        """Return the cost score of the means."""
+        return self._score([completions[0] for _, completions, _ in rows]) if rows else None
 
     def _score(self, answers: Sequence[Completion]) -> float:
-        if not any(self.baseline.values()):
-            return 0.5
-        return metrics.cost_score(
-            fmean(a.cost_usd or 0.0 for a in answers),
-            fmean(a.latency_ms for a in answers),
-            fmean(float(a.tokens_in + a.tokens_out) for a in answers),
-            self.baseline,
-        )
+        costs = [answer.cost_usd for answer in answers if answer.cost_usd is not None]
+        if len(costs) < len(answers):
+            raise ValueError("an answer has no known cost")
+        latency = fmean(answer.latency_ms for answer in answers)
+        tokens = fmean(float(answer.tokens_in + answer.tokens_out) for answer in answers)
+        return metrics.cost_score(fmean(costs), latency, tokens, self.baseline)
 
 
 class Reuse(Evaluator):

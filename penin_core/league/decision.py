@@ -6,12 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
-from penin_core.omega.scoring import linf_harmonic, score_gate
+from penin_core.omega.scoring import LINF_WEIGHTS, linf_harmonic, score_gate
 from penin_core.records import Axis, Confirmation, Decision, GuardResult, Measurement
 from penin_core.settings import Margins
 from penin_core.suites import MIN_CONFIRM
-
-LINF_WEIGHTS: Mapping[Axis, float] = {"U": 0.4, "S": 0.3, "L": 0.3}
 
 
 class Scored(Protocol):

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 
 from penin_core.omega._numbers import mean, non_negative
 from penin_core.omega._tuned import RANGES
-from penin_core.omega.scoring import linf_harmonic, score_gate
+from penin_core.omega.scoring import LINF_WEIGHTS, linf_harmonic, score_gate
 
 #: Fewer evaluated candidates than this say nothing about the parameters.
 MIN_CANDIDATES = 10
-#: L∞ weighs the qualities like this, whatever the tuner does.
-LINF_WEIGHTS: Mapping[str, float] = {"U": 0.4, "S": 0.3, "L": 0.3}
 #: How softly the replay chooses and gates; scores and gains are of the order of 0.05 apart.
 TEMPERATURE = 0.05
 #: What spending the whole budget of a cycle costs in reward.

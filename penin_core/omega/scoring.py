@@ -17,6 +17,9 @@ from penin_core.omega._numbers import (
     unit,
 )
 
+#: How L∞ weighs the qualities of a candidate; the tuner does not touch it.
+LINF_WEIGHTS: Mapping[str, float] = {"U": 0.4, "S": 0.3, "L": 0.3}
+
 ScoreVerdict = Literal["pass", "canary", "fail"]
 
 
