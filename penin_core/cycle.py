@@ -150,8 +150,14 @@ class Cycle:
         return [entry.body for entry in self.ledger.events("PROMOTE")]
 
     async def race(self, champion: Candidate, challengers: Sequence[Candidate]) -> None:
-        """Rank the challengers on ``select`` tasks."""
+        """Rank the challengers on ``select`` tasks, and let the mutators learn from it."""
         settings = self.project.settings.evolve
+        seen: list[Evaluation] = []
+
+        def watch(evaluation: Evaluation) -> None:
+            seen.append(evaluation)
+            self._evaluated(evaluation)
+
         await race(
             self.battery(),
             champion,
@@ -160,9 +166,14 @@ class Cycle:
             first_round=settings.race_tasks,
             lambda_c=self.params["lambda_c"],
             margin=settings.margins.C,
-            watch=self._evaluated,
+            watch=watch,
             result=self.raced,
         )
+        for mutator in self.project.mutators():
+            try:
+                mutator.learn(seen)
+            except Exception as error:
+                self._failed("mutators", mutator.name, error, "it learns nothing from this race")
 
     async def confirm(self, champion: Candidate) -> None:
         """Measure the finalist against the champion on fresh tasks, then ask the guards."""
@@ -200,7 +211,9 @@ class Cycle:
             self.raced.failed[finalist.hash] = str(error)
             return
         before = await self.measure_whole(battery, champion, outcome.tasks)
-        self._evaluated(Evaluation(candidate=finalist, stage="confirm", measurement=after))
+        # Watchers see the axes, never the answers: the search must not learn from confirm tasks.
+        shown = after.model_copy(update={"rows": ()})
+        self._evaluated(Evaluation(candidate=finalist, stage="confirm", measurement=shown))
         guards = self.project.settings.guards.model_copy(update={"profile": self.profile})
         ethics = attest(after, outcome.tasks, self.suite, guards, self.seed)
         self.trial = Trial(
@@ -306,7 +319,7 @@ async def open_cycle(
         league.champion()
         budget = Budget(project.state / "budget.db", project.settings.budget.daily_usd, max_usd)
         cache = ResponseCache(project.state / "cache" / "responses.db")
-        chosen = ledger.size if seed is None else seed
+        chosen = completed_cycles(ledger) if seed is None else seed
         engine = Engine(
             project.provider,
             budget=budget,
@@ -331,3 +344,11 @@ async def open_cycle(
             await engine.aclose()
             budget.close()
             cache.close()
+
+
+def completed_cycles(ledger: WORMLedger) -> int:
+    """Return how many cycles the ledger holds: the seed of the next one.
+
+    So a cycle that was interrupted asks the same questions again, and finds its answers stored.
+    """
+    return len({run["cycle_id"] for run in ledger.runs() if run["kind"] == "challenger"})

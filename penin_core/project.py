@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +28,22 @@ from penin_core.suites import Suite, load_suite
 
 @dataclass
 class Project:
-    """What every command works on."""
+    """What every command works on. Components are built once, when they are first needed."""
 
     settings: Settings
     state: Path
     plugins: Plugins
     suite: Suite
+    _made: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
 
     def provider(self, name: str) -> Provider:
-        """Build a provider with its table of penin.toml."""
-        made = self.plugins.create("providers", name, self.settings.providers.get(name, {}))
+        """Return a provider, built with its table of penin.toml."""
+        made = self._make("providers", name, self.settings.providers.get(name, {}))
         assert isinstance(made, Provider)
         return made
 
     def evaluators(self) -> list[Evaluator]:
-        """Build the evaluators that the suite names."""
+        """Return the evaluators that the suite names."""
         definition = self.suite.definition
         names = dict.fromkeys((*definition.metrics, *definition.evaluators))
         options = dict(self.settings.evaluators)
@@ -51,18 +52,28 @@ class Project:
             options["robustness"] = {**table, **options.get("robustness", {})}
         if definition.calibration == "not_applicable":
             names.pop("calibration", None)
-        made = [self.plugins.create("evaluators", name, options.get(name, {})) for name in names]
+        made = [self._make("evaluators", name, options.get(name, {})) for name in names]
         return [e for e in made if isinstance(e, Evaluator) and e.axis in definition.axes]
 
     def guards(self) -> list[Guard]:
-        """Build the guards; a cycle without one promotes nothing."""
-        return [self.plugins.create("guards", name, {}) for name in self.settings.guards.use]
+        """Return the guards; a cycle without one promotes nothing."""
+        return [self._make("guards", name, {}) for name in self.settings.guards.use]
 
     def mutators(self) -> list[Mutator]:
-        """Build the mutators in the order of the settings."""
+        """Return the mutators in the order of the settings."""
         options = self.settings.mutators
         names = self.settings.evolve.mutators
-        return [self.plugins.create("mutators", name, options.get(name, {})) for name in names]
+        return [self._make("mutators", name, options.get(name, {})) for name in names]
+
+    def _make(self, kind: str, name: str, options: Mapping[str, Any]) -> Any:
+        if (kind, name) not in self._made:
+            self._made[kind, name] = self.plugins.create(kind, name, options)
+        return self._made[kind, name]
+
+    def close(self) -> None:
+        """Close every component that was built."""
+        while self._made:
+            self._made.popitem()[1].close()
 
     def ledger(self) -> WORMLedger:
         """Open the ledger."""

@@ -189,6 +189,8 @@ def _detail(
         "worst_axis": decision.worst_axis,
         "plugin": str(cycle.project.plugins.origin("providers", candidate.config.provider)),
     }
+    if candidate.hash == champion.hash and cycle.failures:
+        detail["failures"] = [failure.model_dump() for failure in cycle.failures]
     if trial is not None:
         detail["confirmation"] = trial.outcome.confirmation.model_dump(mode="json")
         detail["before"] = {axis: getattr(trial.champion, axis) for axis in "USCL"}

@@ -39,7 +39,8 @@ async def evolve_one_cycle(
     the champion on fresh tasks, and becomes champion only if the rule on point values, every guard
     and the evidence agree. ``budget_minutes`` and ``max_usd`` bound time and money; what they cut
     off is recorded as failed, never promoted. A ``dry_run`` measures and records, but neither moves
-    the champion nor tunes. ``seed`` makes the cycle repeatable; it defaults to the ledger's size.
+    the champion nor tunes. ``seed`` makes the cycle repeatable; it defaults to the
+    number of cycles in the ledger, so that an interrupted cycle is taken up where it was.
 
     Raises:
         SettingsError, SuiteError, PluginError, StateError: before anything is spent.

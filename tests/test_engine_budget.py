@@ -118,7 +118,7 @@ def test_a_limit_of_zero_pays_nothing_but_lets_free_calls_pass(path: Path) -> No
 @pytest.mark.parametrize("name", ["daily_usd", "max_usd"])
 def test_an_impossible_limit_is_refused(path: Path, name: str, bad: float) -> None:
     with pytest.raises(ValueError, match=name):
-        Budget(path, **{name: bad})
+        Budget(path, bad) if name == "daily_usd" else Budget(path, max_usd=bad)
 
 
 def test_a_negative_bound_is_refused(budget: Budget) -> None:
@@ -167,7 +167,8 @@ def test_spent_and_reserved_never_pass_the_limit(steps: list[tuple[int, ...]]) -
 
 
 def _live(path: Path, steps: list[tuple[int, ...]]) -> None:
-    budget, spent, held = Budget(path, daily_usd=0.002), 0, {}
+    held: dict[int, int] = {}
+    budget, spent = Budget(path, daily_usd=0.002), 0
     for bound, what, cost in steps:
         try:
             number = budget.reserve(bound, "k")

@@ -52,7 +52,7 @@ class Model(LocalProvider):
     def generate(self, requests: Sequence[Request]) -> Sequence[Completion | ProviderError]:
         self.threads.add(threading.current_thread().name)
         self.batches.append([request.messages[0].content for request in requests])
-        return self.act(requests)  # type: ignore[no-any-return]
+        return self.act(requests)
 
 
 def ask(*texts: str, model: str = "m", **fields: Any) -> list[Request]:
@@ -152,7 +152,7 @@ def test_a_local_model_with_a_price_is_paid_like_any_other(tmp_path: Path) -> No
         (lambda requests: iter([]), ProviderBadReply, "not a sequence"),
         (lambda requests: [][0], ProviderError, "IndexError"),
         (lambda requests: next(iter([])), ProviderError, "StopIteration"),
-        (lambda requests: {}["weights"], ProviderError, "field 'weights' is missing"),
+        (lambda requests: dict[str, int]()["weights"], ProviderError, "field 'weights' is missing"),
     ],
 )
 def test_a_model_that_fails_is_named_in_the_place_of_its_batch_and_no_other(

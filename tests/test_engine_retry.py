@@ -57,7 +57,7 @@ def test_the_last_error_is_raised_after_five_tries() -> None:
 
 
 def test_what_cannot_pass_is_not_tried_again() -> None:
-    failures = [ProviderAuthError("401"), ProviderAuthError("401")]
+    failures: list[ProviderError] = [ProviderAuthError("401"), ProviderAuthError("401")]
     with pytest.raises(ProviderAuthError):
         run(failures)
     assert len(failures) == 1

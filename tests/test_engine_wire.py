@@ -9,6 +9,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -140,8 +141,8 @@ class Wire:
 
 
 @pytest.fixture
-def wire(tmp_path: Path) -> Callable[[Handler | None], Wire]:
-    return lambda handler=None: Wire(tmp_path, handler)
+def wire(tmp_path: Path) -> Callable[..., Wire]:
+    return partial(Wire, tmp_path)
 
 
 def texts(answers: Answers) -> list[str]:

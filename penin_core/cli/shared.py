@@ -1,4 +1,4 @@
-"""What commands share: where a project lies, which run is meant, what is refused before any call."""
+"""What commands share: where a project lies, which run is meant, what is refused early."""
 
 from __future__ import annotations
 
@@ -36,9 +36,15 @@ class Place:
 
     @property
     def has_ledger(self) -> bool:
-        """Whether anything was recorded yet."""
+        """Whether anything was recorded yet; StateError where the directory is none."""
+        from penin_core.errors import StateError
         from penin_core.ledger.files import is_file
 
+        if self.state.exists() and not self.state.is_dir():
+            raise StateError(
+                f"state directory {str(self.state)!r} is a file",
+                hint="name another with --state-dir",
+            )
         return is_file(self.state / LEDGER)
 
 
@@ -78,7 +84,7 @@ class Money(click.ParamType[float]):
         if not 0.0 < amount <= 1e9:
             raise SettingsError(
                 f"{_option(param)}: {value!r} is no amount of money above 0",
-                hint="write US dollars, such as 2.50; leave the option out for the limit of the day",
+                hint="write US dollars, such as 2.50; without it, the limit of the day counts",
             )
         return amount
 
@@ -222,7 +228,7 @@ def checked_project(
 
 
 def check_model(project: Project, config: Configuration) -> None:
-    """Refuse a provider that is not there, a model that it lacks, and a prompt that no task fits."""
+    """Refuse a provider or a model that is not there, and a prompt that a task cannot fill."""
     from penin_core.rendering import render
 
     provider = project.provider(config.provider)
@@ -232,3 +238,22 @@ def check_model(project: Project, config: Configuration) -> None:
         provider.close()
     for task in {frozenset(task.fields): task for task in project.suite.tasks}.values():
         render(config, task, 0)
+
+
+def on_provider(name: str | None) -> Callable[[Configuration], Configuration] | None:
+    """Return what moves a configuration to the provider ``name``; None moves nothing."""
+    if name is None:
+        return None
+    return lambda config: config.model_copy(update={"provider": name})
+
+
+def seconds_of(settings: Settings) -> float:
+    """Return the time that the settings give a cycle; raise SettingsError that names the file."""
+    from penin_core.errors import SettingsError
+    from penin_core.settings import parse_duration
+
+    try:
+        return parse_duration(settings.budget.time)
+    except SettingsError as error:
+        place = f"{settings.source}: budget.time" if settings.source else "budget.time"
+        raise SettingsError(f"{place}: {error}", hint=error.hint) from None

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from rich.console import Group, RenderableType
     from rich.live import Live
 
-    from penin_core.records import Candidate, Confirmation, Evaluation
+    from penin_core.records import Candidate, Evaluation
 
-STYLES = {"out": "dim", "finalist": "bold green", "failed": "red"}
+WAITING, RACING, OUT, FINALIST = "waiting", "racing", "out", "finalist"
+STYLES = {WAITING: "dim", OUT: "dim", FINALIST: "bold green"}
+GATES = "gates: repeats, perturbations, examples"
 #: Without a terminal, the confirmation is reported this often, in pairs of answers.
 EVERY = 100
 
@@ -47,55 +49,55 @@ class Field:
     done: int = 0
     total: int = 0
     looked: Mapping[str, Any] | None = None
-    needed: float = 0.0
     started: float = field(default_factory=time.monotonic)
 
     def take(self, event: str, about: Mapping[str, Any]) -> None:
         """Follow one event of the cycle; those that say nothing to the table pass by."""
         follow = getattr(self, f"_{event}", None)
         if follow is not None:
-            follow(**about)
+            follow(about)
 
-    def _answered(self, done: int, total: int) -> None:
-        self.done, self.total = done, total
+    def _answered(self, about: Mapping[str, Any]) -> None:
+        self.done, self.total = about["done"], about["total"]
 
-    def _started(self, champion: Candidate, challengers: list[Candidate]) -> None:
-        self.rows = {champion.hash: Row("champion", wording.model_name(champion.config))}
-        for candidate in challengers:
+    def _started(self, about: Mapping[str, Any]) -> None:
+        champion: Candidate = about["champion"]
+        rows = {champion.hash: Row("champion", wording.model_name(champion.config))}
+        for candidate in about["challengers"]:
             note = candidate.note
             if found := wording.changes(champion.config, candidate.config):
                 note = ", ".join(f"{name} {after}" for name, _, after in found)
-            self.rows[candidate.hash] = Row(wording.clipped(candidate.origin, 20), note)
-        self.stage = "race"
+            rows[candidate.hash] = Row(wording.clipped(candidate.origin, 20), note, state=WAITING)
+        # All at once: another thread may be drawing the table.
+        self.rows, self.stage = rows, "race"
 
-    def _evaluated(self, evaluation: Evaluation) -> None:
+    def _evaluated(self, about: Mapping[str, Any]) -> None:
+        evaluation: Evaluation = about["evaluation"]
         row = self.rows.get(evaluation.candidate.hash)
-        if row is not None:
+        if row is not None and evaluation.stage == "race":
             found = evaluation.measurement
-            row.utility, row.cost = found.U, found.C
-            if evaluation.stage == "race":
-                row.tasks, row.state = found.n_tasks, row.state or "racing"
-            else:
-                row.state = "finalist"
+            row.tasks, row.utility, row.cost = found.n_tasks, found.U, found.C
+            row.state = RACING if row.state else ""
 
-    def _ranked(self, tasks: int, out: Mapping[str, str]) -> None:
-        for key in out:
-            self.rows[key].state = "out"
-        self.stage = f"race, {wording.amount(tasks, 'task')} so far"
+    def _ranked(self, about: Mapping[str, Any]) -> None:
+        for key in about["out"]:
+            self.rows[key].state = OUT
 
-    def _confirming(self, finalist: Candidate, plan: Any) -> None:
+    def _confirming(self, about: Mapping[str, Any]) -> None:
         for key, row in self.rows.items():
-            row.state = "finalist" if key == finalist.hash else "out" if row.state else ""
-        self.stage = f"confirmation, at most {wording.amount(len(plan.tasks), 'task')}"
-
-    def _looked(self, n: int, of: int, log_e: float, needed: float) -> None:
-        self.looked, self.needed = {"n": n, "of": of, "log_e": log_e}, needed
+            row.state = FINALIST if key == about["finalist"].hash else OUT if row.state else ""
+        self.looked = {"n": 0, "of": about["of"], "log_e": 0.0, "needed": about["needed"]}
         self.stage = "confirmation"
 
-    def _confirmed(self, confirmation: Confirmation) -> None:
-        self.stage = "gates: repeats, perturbations, examples"
+    def _looked(self, about: Mapping[str, Any]) -> None:
+        self.looked, self.stage = about, "confirmation"
+        if about["n"] == about["of"]:
+            self.stage = GATES
 
-    def _finished(self, report: Any) -> None:
+    def _confirmed(self, about: Mapping[str, Any]) -> None:
+        self.stage = GATES
+
+    def _finished(self, about: Mapping[str, Any]) -> None:
         self.stage = ""
 
 
@@ -112,37 +114,32 @@ class PlainView:
         tell = getattr(self, f"_{event}", None)
         if tell is not None:
             with suppress(OSError):
-                tell(**about)
+                tell(about)
 
-    def _answered(self, done: int, total: int) -> None:
+    def _answered(self, about: Mapping[str, Any]) -> None:
         if self.field.stage not in self.said:
             self.said.add(self.field.stage)
             progress(self.field.stage)
 
-    def _started(self, champion: Candidate, challengers: list[Candidate]) -> None:
-        self.said.add("race")
-        progress(
-            f"race: {wording.amount(len(challengers), 'challenger')} "
-            f"against {wording.model_name(champion.config)}"
-        )
-
-    def _ranked(self, tasks: int, out: Mapping[str, str]) -> None:
+    def _started(self, about: Mapping[str, Any]) -> None:
         self.said.add(self.field.stage)
-        left = sum(row.state == "racing" for row in self.field.rows.values())
-        progress(f"race: after {wording.amount(tasks, 'task')}, {len(out)} out, {left} left")
+        challengers = wording.amount(len(about["challengers"]), "challenger")
+        progress(f"race: {challengers} against {wording.model_name(about['champion'].config)}")
 
-    def _confirming(self, finalist: Candidate, plan: Any) -> None:
-        self.said |= {self.field.stage, "confirmation"}
-        row = self.field.rows[finalist.hash]
-        progress(
-            f"confirmation: {row.origin} against the champion, "
-            f"at most {wording.amount(len(plan.tasks), 'task')}"
-        )
+    def _ranked(self, about: Mapping[str, Any]) -> None:
+        left = sum(row.state == RACING for row in self.field.rows.values())
+        tasks = wording.amount(about["tasks"], "task")
+        progress(f"race: after {tasks}, {len(about['out'])} out, {left} left")
 
-    def _looked(self, n: int, of: int, log_e: float, needed: float) -> None:
-        self.said.add("confirmation")
-        if n % EVERY == 0 or n == of:
-            progress(f"confirmation: {n} of {of} tasks, {_evidence(log_e, needed)}")
+    def _confirming(self, about: Mapping[str, Any]) -> None:
+        self.said.add(self.field.stage)
+        row = self.field.rows[about["finalist"].hash]
+        tasks = wording.amount(about["of"], "task")
+        progress(f"confirmation: {row.origin} against the champion, at most {tasks}")
+
+    def _looked(self, about: Mapping[str, Any]) -> None:
+        if about["n"] % EVERY == 0 or about["n"] == about["of"]:
+            progress(f"confirmation: {_evidence(about)}")
 
 
 class LiveView:
@@ -175,9 +172,7 @@ class LiveView:
         table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="bold")
         for name in ("origin", "what changed"):
             flexible = name != "origin"
-            table.add_column(
-                name, no_wrap=True, overflow="ellipsis", ratio=1 if flexible else None
-            )
+            table.add_column(name, no_wrap=True, overflow="ellipsis", ratio=1 if flexible else None)
         for name in ("tasks", "U", "C"):
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column("state", no_wrap=True, min_width=8)
@@ -201,12 +196,8 @@ class LiveView:
         from rich.text import Text
 
         grid = Table.grid(padding=(0, 1))
-        words = _evidence(looked["log_e"], self.field.needed)
-        grid.add_row(
-            Text("confirmation"),
-            ProgressBar(total=looked["of"], completed=looked["n"], width=20),
-            Text(f"{looked['n']} of {looked['of']} tasks, {words}"),
-        )
+        bar = ProgressBar(total=looked["of"], completed=looked["n"], width=16)
+        grid.add_row(Text("confirmation"), bar, Text(_evidence(looked)))
         return grid
 
     def _now(self) -> RenderableType:
@@ -218,9 +209,11 @@ class LiveView:
         return Text(f"{known.stage}{answers}, {passed}", style="dim")
 
 
-def _evidence(log_e: float, needed: float) -> str:
-    verdict = "enough" if log_e >= needed else "not enough yet"
-    return f"log e {log_e:.1f} of {needed:.1f} needed: {verdict}"
+def _evidence(looked: Mapping[str, Any]) -> str:
+    return (
+        f"{looked['n']} of {looked['of']} tasks, "
+        f"log e {looked['log_e']:.1f}, needed {looked['needed']:.1f}"
+    )
 
 
 @contextmanager

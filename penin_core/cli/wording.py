@@ -120,14 +120,15 @@ def axis_table(columns: Sequence[tuple[str, Mapping[str, float | None]]]) -> lis
     return rows
 
 
-def gain(confirmation: Mapping[str, Any]) -> list[str]:
+def gain(confirmation: Mapping[str, Any], metrics: Sequence[str]) -> list[str]:
     """Return what a confirmation showed, on how many tasks, and how sure that is."""
+    by = clipped(metrics[0], 40) if metrics else "score"
     interval = confirmation.get("interval") or (None, None)
     sides = f"{confirmation['wins']} won, {confirmation['losses']} lost"
     if confirmation["errors"]:
         sides += f", {confirmation['errors']} with an error"
     return [
-        f"{number(confirmation['gain'], sign=True)} in the score of a task, 95 % interval "
+        f"{number(confirmation['gain'], sign=True)} {by}, 95 % interval "
         f"{number(interval[0], sign=True)} to {number(interval[1], sign=True)}",
         f"{'proved' if confirmation['proved'] else 'not proved'} on "
         f"{amount(confirmation['n'], 'confirm task')} ({sides})",

@@ -23,9 +23,7 @@ from .replies import ReplyLost, capabilities_of, completed, decode, plugin_failu
 from .retry import Sleep, retried
 
 if TYPE_CHECKING:
-    import httpx2
-
-    from .transport import HttpTransport
+    from .transport import HttpTransport, Prepared
 
 
 class RemoteModel:
@@ -116,7 +114,7 @@ class RemoteModel:
             books.budget.settle(reservation, micro)
         return finished
 
-    async def _send(self, prepared: httpx2.Request, reservation: int) -> Reply:
+    async def _send(self, prepared: Prepared, reservation: int) -> Reply:
         # A cancelled call leaves its reservation open: nobody knows whether it was billed.
         try:
             return await self._transport.send(prepared)

@@ -7,7 +7,7 @@ import ipaddress
 import json
 import logging
 import os
-from typing import Any
+from typing import Any, TypeAlias
 
 import httpx2
 
@@ -24,6 +24,11 @@ from penin_core.records import Call, Reply
 
 from .endpoints import base_url
 from .replies import Redactor, ReplyLost, shorten, status_error
+
+#: What stands in for the network in tests, and a request that is ready to be sent: named here, so
+#: that no other module has to know the library.
+Network: TypeAlias = httpx2.AsyncBaseTransport
+Prepared: TypeAlias = httpx2.Request
 
 # Their lines quote URLs, reason phrases and response headers, where a service can echo a key.
 for _name in ("httpx2", "httpcore2"):
@@ -57,7 +62,7 @@ class HttpTransport:
         self,
         provider: HttpProvider,
         *,
-        transport: httpx2.AsyncBaseTransport | None = None,
+        transport: Network | None = None,
         connections: int = 16,
         idle_s: float = _IDLE_S,
         total_s: float = _TOTAL_S,
@@ -76,7 +81,7 @@ class HttpTransport:
             trust_env=self._base.scheme == "https",
         )
 
-    def prepare(self, call: Call) -> httpx2.Request:
+    def prepare(self, call: Call) -> Prepared:
         """Write the request; nothing is sent.
 
         Raises:
@@ -100,7 +105,7 @@ class HttpTransport:
             problem = self.redact(shorten(str(error)))
         raise ProviderRefused(self._say(f"request to {call.path} cannot be written: {problem}"))
 
-    async def send(self, request: httpx2.Request) -> Reply:
+    async def send(self, request: Prepared) -> Reply:
         """Send ``request`` once and return a reply in 200-299.
 
         Raises:

@@ -27,9 +27,7 @@ from .remote import RemoteModel
 from .retry import Sleep
 
 if TYPE_CHECKING:
-    import httpx2
-
-    from .transport import HttpTransport
+    from .transport import HttpTransport, Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +82,7 @@ class Engine:
         cache: ResponseCache,
         deadline_s: float | None = None,
         concurrency: int = 16,
-        transport: httpx2.AsyncBaseTransport | None = None,
+        transport: Network | None = None,
         on_answer: Callable[[int, int], None] | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:

@@ -1,0 +1,181 @@
+"""penin evolve: run cycles, show them while they work, and say in one screen how they ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .output import json_option, progress, to_json
+from .shared import limit_options, place_options, suite_option
+
+if TYPE_CHECKING:
+    from penin_core.project import Project
+    from penin_core.records import Configuration, CycleReport
+
+MOST_CHALLENGERS = 256
+#: With more tasks than this, computing the power takes longer than a greeting may.
+MOST_FOR_POWER = 2000
+EXHAUSTED = 4
+
+
+@click.command()
+@click.option(
+    "--n",
+    "challengers",
+    type=click.IntRange(1, MOST_CHALLENGERS),
+    metavar="N",
+    help="How many challengers to propose.  [default: that of penin.toml, else 8]",
+)
+@limit_options
+@click.option("--provider", metavar="ID", help="Provider of the first champion.")
+@click.option("--dry-run", is_flag=True, help="Measure and record, but move and tune nothing.")
+@click.option("--cycles", type=click.IntRange(min=1), default=1, help="How many cycles to run.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), metavar="S", help="Repeat this chance.")
+@click.option("--profile", type=click.Choice(["standard", "strict"]), help="How strict guards are.")
+@suite_option
+@place_options
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    challengers: int | None,
+    provider: str | None,
+    suite: str | None,
+    config: Path | None,
+    state_dir: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Run cycles: propose, measure, prove, promote.
+
+    Challengers are raced on the select tasks of the suite; the winner has to prove on fresh confirm
+    tasks that it is better, or cheaper and no worse. A clean refusal to promote ends with exit
+    code 0, an exhausted budget with 4. Time and money are for all cycles together.
+    """
+    progress("reading settings, plugins and tasks")
+    from .shared import checked_project, on_provider, seconds_of
+
+    project, champion = checked_project(config, state_dir, suite, on_provider(provider))
+    if challengers is None:
+        challengers = project.settings.evolve.challengers
+    if options["budget"] is None:
+        options["budget"] = seconds_of(project.settings)
+    announce(project, champion, challengers, options["budget"], options["max_usd"])
+    reports = []
+    try:
+        for report in cycles(project, n_challengers=challengers, provider_id=provider, **options):
+            reports.append(report)
+            if not as_json:
+                click.echo(in_words(project, report))
+    finally:
+        if as_json and reports:
+            click.echo(to_json(reports if options["cycles"] > 1 else reports[0]))
+    finished = len(reports) == options["cycles"] and not exhausted(reports[-1])
+    ctx.exit(0 if finished else EXHAUSTED)
+
+
+def cycles(
+    project: Project,
+    *,
+    cycles: int,
+    budget: float,
+    max_usd: float | None,
+    seed: int | None,
+    **options: Any,
+) -> Iterator[CycleReport]:
+    """Run up to ``cycles`` cycles on one budget of seconds and dollars; stop where it ends."""
+    from asyncio import run
+
+    from penin_core.runners import evolve_one_cycle
+
+    from .terminal import following
+
+    ends, spent = time.monotonic() + budget, 0.0
+    for number in range(cycles):
+        left = ends - time.monotonic()
+        money = None if max_usd is None else max_usd - spent
+        if number and (left <= 0 or (money is not None and money <= 0)):
+            progress(f"the budget ended after {number} of {cycles} cycles")
+            return
+        with following() as watch:
+            report = run(
+                evolve_one_cycle(
+                    budget_minutes=left / 60,
+                    max_usd=money,
+                    seed=None if seed is None else seed + number,
+                    project=project,
+                    watch=watch,
+                    **options,
+                )
+            )
+        yield report
+        spent += report.spend_usd
+        if exhausted(report):
+            return
+
+
+def exhausted(report: CycleReport) -> bool:
+    """Return whether money or time ended the cycle."""
+    return report.reason.startswith("budget_exhausted")
+
+
+def announce(
+    project: Project,
+    champion: Configuration,
+    challengers: int,
+    seconds: float,
+    max_usd: float | None,
+) -> None:
+    """Say before the first call what is at stake; refuse where nothing could be proved.
+
+    Raises:
+        SuiteError: the suite has too few tasks, or too few that are fresh.
+    """
+    from penin_core.errors import SuiteError
+    from penin_core.suites import MIN_CONFIRM
+
+    from . import wording
+    from .shared import Place, fresh_confirm_tasks
+
+    suite, settings = project.suite, project.settings
+    suite.require_provable()
+    fresh, earlier = fresh_confirm_tasks(Place(settings, project.state), suite)
+    if len(fresh) < MIN_CONFIRM:
+        raise SuiteError(
+            f"{len(fresh)} fresh confirm tasks are left in suite {suite.definition.name!r}, "
+            f"a promotion needs {MIN_CONFIRM}",
+            hint="tasks that promoted a champion cannot prove the next one: add new tasks",
+        )
+    total = len(suite.split("confirm"))
+    money = f"{wording.usd(max_usd)} " if max_usd is not None else ""
+    progress(
+        f"suite {wording.clipped(suite.definition.name, 40)}: {len(suite.split('select')):,} tasks "
+        f"to search on, {len(fresh):,} of {total:,} left to confirm on"
+        f"{power(min(settings.evolve.confirm_max, len(fresh)), earlier + 1)}; "
+        f"{wording.amount(challengers, 'challenger')} to {wording.model_name(champion)}, at most "
+        f"{wording.duration(seconds)} and {money or wording.usd(settings.budget.daily_usd)}"
+        f"{'' if money else ' a day'}"
+    )
+
+
+def power(tasks: int, t: int) -> str:
+    """Say what the t-th confirmation can prove on so many tasks; nothing where that takes long."""
+    from penin_core.omega.evidence import campaign_alpha, smallest_provable_gain
+
+    if tasks > MOST_FOR_POWER:
+        return ""
+    least = smallest_provable_gain(tasks, campaign_alpha(t))
+    if least is None:
+        return f", {tasks} of them can prove nothing at this level"
+    return f", {tasks} of them can prove a gain of about {100 * least:.0f} points"
+
+
+def in_words(project: Project, report: CycleReport) -> str:
+    """Return the report of a cycle on one screen."""
+    from .reporting import report_in_words
+
+    return report_in_words(report, project.suite.definition.metrics)

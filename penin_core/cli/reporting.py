@@ -1,0 +1,107 @@
+"""The screen at the end of a cycle: what happened, why, and what it is worth."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from . import wording
+from .wording import line, lines
+
+if TYPE_CHECKING:
+    from penin_core.records import CycleReport, RunSummary
+
+OUTCOMES = {
+    "promote": "PROMOTED",
+    "canary": "NOT PROMOTED, parked",
+    "rollback": "NOT PROMOTED, the champion stays",
+    "fail": "NOT PROMOTED, the champion stays",
+}
+
+
+def report_in_words(report: CycleReport, metrics: Sequence[str]) -> str:
+    """Return one screen about a cycle; nothing in it can drive a terminal."""
+    before = report.runs[0] if report.runs else None
+    best = next((run for run in report.runs if run.run_id == report.best_challenger), None)
+    shown = ["", f"{_outcome(report)}: {wording.reason(report.reason)}", ""]
+    if before is not None and best is not None:
+        shown += _who(report, before, best)
+        shown += _how_well(report, before, best, metrics)
+    shown += lines("guards", wording.guards(g.model_dump() for g in report.guards))
+    shown += lines(
+        "failed",
+        (f"{f.component} ({f.plugin}): {f.error}; {f.consequence}" for f in report.failures),
+    )
+    shown += [line("cycle", _effort(report)), *_next(report, best)]
+    return "\n".join(shown)
+
+
+def _outcome(report: CycleReport) -> str:
+    if report.verdict == "promote" and report.dry_run:
+        return "WOULD BE PROMOTED (dry run, nothing was moved)"
+    return OUTCOMES[report.verdict]
+
+
+def _who(report: CycleReport, before: RunSummary, best: RunSummary) -> list[str]:
+    """Return the champion, the best challenger, and what distinguishes their configurations."""
+    moved = report.verdict == "promote" and not report.dry_run
+    name = wording.model_name(before.candidate.config)
+    shown = [
+        line("before" if moved else "champion", f"{name}, measured as run {before.run_id}"),
+        line(
+            "now" if moved else "challenger",
+            f"{wording.model_name(best.candidate.config)}, run {best.run_id}, "
+            f"by {wording.clipped(best.candidate.origin, 40)}",
+        ),
+    ]
+    changed = wording.difference(before.candidate.config, best.candidate.config)
+    return [*shown, *lines("", changed), ""]
+
+
+def _how_well(
+    report: CycleReport, before: RunSummary, best: RunSummary, metrics: Sequence[str]
+) -> list[str]:
+    """Return the axes of both, and the evidence, as far as the cycle came."""
+    old, new = wording.axes(before.measurement), wording.axes(best.measurement)
+    if new["U"] is None:
+        return []
+    tasks = wording.amount(best.measurement.n_tasks, "task")
+    if report.confirmation is None:
+        table = wording.axis_table([("champion", old), ("challenger", new)])
+        return [*table, line("", f"(race only: {tasks}, no proof)"), ""]
+    found = report.confirmation.model_dump()
+    decision = best.decision
+    shown = wording.axis_table([("before", old), ("after", new)])
+    shown += lines("gain", wording.gain(found, metrics))
+    shown += [line("", wording.evidence(found))]
+    shown += [
+        line(
+            "score",
+            f"{wording.number(decision.score)}, threshold {wording.number(decision.tau)}; "
+            f"change of L∞ {wording.number(decision.delta_linf, sign=True)}",
+        )
+    ]
+    return shown
+
+
+def _effort(report: CycleReport) -> str:
+    counts = Counter(run.decision.verdict for run in report.runs[1:])
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    return (
+        f"{wording.amount(len(report.runs[1:]), 'challenger')} ({verdicts or 'none'}), "
+        f"{wording.amount(report.calls, 'call')}, {wording.usd(report.spend_usd)}, "
+        f"{wording.duration(report.elapsed_s)}"
+    )
+
+
+def _next(report: CycleReport, best: RunSummary | None) -> list[str]:
+    """Return what can be typed now."""
+    if best is None:
+        return [line("next", "penin status")]
+    commands = [f"penin why {best.run_id}"]
+    if report.verdict == "promote" and not report.dry_run:
+        commands.append("penin rollback")
+    elif report.verdict == "promote":
+        commands.append("penin evolve, to promote it")
+    return lines("next", commands)
