@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from penin_core.battery import TaskBattery
-from penin_core.engine.budget import Budget
-from penin_core.engine.cache import ResponseCache
 from penin_core.engine.wire import Engine
 from penin_core.errors import EvaluationFailed
 from penin_core.league.confirmation import (
@@ -27,7 +24,6 @@ from penin_core.league.decision import decide
 from penin_core.league.indicators import attest
 from penin_core.league.promotion import LeagueOrchestrator
 from penin_core.league.race import RaceResult, race
-from penin_core.ledger.artifacts import new_run_id
 from penin_core.ledger.store import WORMLedger
 from penin_core.project import Project, parameters
 from penin_core.records import (
@@ -43,7 +39,6 @@ from penin_core.records import (
     Task,
 )
 from penin_core.rendering import draw_seed, render
-from penin_core.state import exclusive
 from penin_core.suites import Suite
 
 #: Tasks on which the first champion is measured.
@@ -85,11 +80,13 @@ class Cycle:
     raced: RaceResult = field(default_factory=RaceResult)
     trial: Trial | None = None
     exhausted: str = ""
+    #: Parameters of a dry run before there is a champion; the ledger does not hold them.
+    assumed: dict[str, float] = field(default_factory=dict)
 
     @property
     def params(self) -> dict[str, float]:
         """The tuned parameters in force."""
-        return parameters(self.ledger)[1]
+        return self.assumed or parameters(self.ledger)[1]
 
     @property
     def param_version(self) -> int:
@@ -300,55 +297,3 @@ class Cycle:
 
     def _failed(self, kind: str, name: str, error: Exception, consequence: str) -> None:
         self.failures.append(self.project.failure(kind, name, error, consequence))
-
-
-@asynccontextmanager
-async def open_cycle(
-    project: Project,
-    *,
-    seconds: float,
-    max_usd: float | None,
-    seed: int | None,
-    dry_run: bool,
-    profile: str | None,
-    watch: Callable[[str, Mapping[str, object]], None],
-) -> AsyncIterator[Cycle]:
-    """Open ledger, engine and lock for one cycle, and close them again."""
-    with exclusive(project.state), project.ledger() as ledger:
-        league = project.league(ledger)
-        league.champion()
-        budget = Budget(project.state / "budget.db", project.settings.budget.daily_usd, max_usd)
-        cache = ResponseCache(project.state / "cache" / "responses.db")
-        chosen = completed_cycles(ledger) if seed is None else seed
-        engine = Engine(
-            project.provider,
-            budget=budget,
-            cache=cache,
-            deadline_s=seconds,
-            on_answer=lambda done, total: watch("answered", {"done": done, "total": total}),
-        )
-        try:
-            yield Cycle(
-                project=project,
-                ledger=ledger,
-                league=league,
-                engine=engine,
-                suite=project.suite,
-                seed=chosen,
-                dry_run=dry_run,
-                profile=profile or project.settings.guards.profile,
-                id=f"cycle-{new_run_id()}",
-                watch=watch,
-            )
-        finally:
-            await engine.aclose()
-            budget.close()
-            cache.close()
-
-
-def completed_cycles(ledger: WORMLedger) -> int:
-    """Return how many cycles the ledger holds: the seed of the next one.
-
-    So a cycle that was interrupted asks the same questions again, and finds its answers stored.
-    """
-    return len({run["cycle_id"] for run in ledger.runs() if run["kind"] == "challenger"})

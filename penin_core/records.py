@@ -7,8 +7,9 @@ Probabilities, scores and axis values lie in [0, 1]. Higher is better, except fo
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
@@ -27,6 +28,14 @@ class Record(BaseModel):
     """Base of all records: frozen, no unknown fields, no NaN, no infinity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy with ``update``, which is not validated."""
+        copied = super().model_copy(update=update, deep=deep)
+        # A cached hash belongs to the values that it was computed from.
+        for name in copied.__dict__.keys() - type(copied).model_fields.keys():
+            del copied.__dict__[name]
+        return copied
 
 
 # What is asked, and what comes back

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from penin_core.cycle import FIRST_TASKS, SUBSET_SEED, Cycle, open_cycle
+from penin_core.cycle import FIRST_TASKS, SUBSET_SEED, Cycle
+from penin_core.engine.budget import Budget
+from penin_core.engine.cache import ResponseCache
+from penin_core.engine.wire import Engine
 from penin_core.errors import BudgetExceeded, EvaluationFailed, SettingsError
 from penin_core.league.decision import gate
+from penin_core.ledger.artifacts import new_run_id
+from penin_core.ledger.store import WORMLedger
 from penin_core.omega.tuner import DEFAULTS
 from penin_core.project import Project, open_project, with_baseline
 from penin_core.recording import record_cycle, record_first
 from penin_core.records import Candidate, Configuration, CycleReport, Measurement
 from penin_core.settings import Baseline, Settings
+from penin_core.state import exclusive
 from penin_core.tuning import tune
 
 Watch = Callable[[str, Mapping[str, object]], None]
@@ -38,9 +45,9 @@ async def evolve_one_cycle(
     ``n_challengers`` proposals are raced on the ``select`` tasks; the winner is confirmed against
     the champion on fresh tasks, and becomes champion only if the rule on point values, every guard
     and the evidence agree. ``budget_minutes`` and ``max_usd`` bound time and money; what they cut
-    off is recorded as failed, never promoted. A ``dry_run`` measures and records, but neither moves
-    the champion nor tunes. ``seed`` makes the cycle repeatable; it defaults to the
-    number of cycles in the ledger, so that an interrupted cycle is taken up where it was.
+    off is recorded as failed, never promoted. A ``dry_run`` measures and records, but neither makes
+    or moves a champion nor tunes. ``seed`` makes the cycle repeatable; it defaults to the number of
+    cycles in the ledger, so that an interrupted cycle is taken up where it was.
 
     Raises:
         SettingsError, SuiteError, PluginError, StateError: before anything is spent.
@@ -92,7 +99,11 @@ async def champion_of(cycle: Cycle, provider_id: str | None) -> Candidate:
 
 async def _first_champion(cycle: Cycle, provider_id: str | None) -> Candidate:
     start = await appraise(cycle, provider_id)
-    record_first(cycle, start.champion, start.measured, {**DEFAULTS, "tau": start.tau})
+    params = {**DEFAULTS, "tau": start.tau}
+    if cycle.dry_run:
+        cycle.assumed = params
+    else:
+        record_first(cycle, start.champion, start.measured, params)
     return start.champion
 
 
@@ -165,6 +176,58 @@ async def evaluate(
         if cycle.league.champion() is not None:
             cycle.suite = with_baseline(cycle.suite, cycle.baseline())
         return await measure(cycle, Candidate(config=config, origin="evaluate"), count)
+
+
+@asynccontextmanager
+async def open_cycle(
+    project: Project,
+    *,
+    seconds: float,
+    max_usd: float | None,
+    seed: int | None,
+    dry_run: bool,
+    profile: str | None,
+    watch: Watch,
+) -> AsyncIterator[Cycle]:
+    """Open ledger, engine and lock for one cycle, and close them again."""
+    with exclusive(project.state), project.ledger() as ledger:
+        league = project.league(ledger)
+        league.champion()
+        budget = Budget(project.state / "budget.db", project.settings.budget.daily_usd, max_usd)
+        cache = ResponseCache(project.state / "cache" / "responses.db")
+        chosen = completed_cycles(ledger) if seed is None else seed
+        engine = Engine(
+            project.provider,
+            budget=budget,
+            cache=cache,
+            deadline_s=seconds,
+            on_answer=lambda done, total: watch("answered", {"done": done, "total": total}),
+        )
+        try:
+            yield Cycle(
+                project=project,
+                ledger=ledger,
+                league=league,
+                engine=engine,
+                suite=project.suite,
+                seed=chosen,
+                dry_run=dry_run,
+                profile=profile or project.settings.guards.profile,
+                id=f"cycle-{new_run_id()}",
+                watch=watch,
+            )
+        finally:
+            await engine.aclose()
+            budget.close()
+            cache.close()
+
+
+def completed_cycles(ledger: WORMLedger) -> int:
+    """Return how many cycles the ledger holds: the seed of the next one.
+
+    So a cycle that was interrupted asks the same questions again, and finds its answers stored.
+    """
+    return len({run["cycle_id"] for run in ledger.runs() if run["kind"] == "challenger"})
 
 
 def _ignore(event: str, about: Mapping[str, object]) -> None:

@@ -255,3 +255,24 @@ def test_the_champion_comes_from_the_entries_not_from_the_view(tmp_path, ledger)
     connection.commit()
     connection.close()
     assert names(current_champion(ledger)) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("leaf", "words"),
+    [
+        (b"{}", "entry 0 cannot be read: the leaf is not an object with body"),
+        (
+            b'{"body":{},"kind":"BOOTSTRAP","ts":"2026-11-22T07:35:01.123456Z","v":1}',
+            "entry 0 names no champion",
+        ),
+    ],
+)
+def test_an_entry_that_was_changed_makes_no_champion(tmp_path, ledger, leaf, words):
+    move(ledger, "BOOTSTRAP", "a")
+    connection = sqlite3.connect(ledger.path)
+    connection.execute("DROP TRIGGER entries_no_update")
+    connection.execute("UPDATE entries SET leaf = ?", (leaf,))
+    connection.commit()
+    connection.close()
+    with pytest.raises(LedgerInvalid, match=words):
+        sync_champion(tmp_path, ledger)

@@ -33,6 +33,12 @@ HEAVY = [
 MAIN = "import sys; sys.argv[0] = 'penin'; from penin_core.cli import main; main()"
 
 
+@pytest.fixture(autouse=True)
+def _cache(tmp_path, monkeypatch):
+    """Leave the user's cache alone."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def env(tmp_path):
     """The environment of a penin that is run in a process of its own."""
@@ -282,7 +288,7 @@ def test_a_reader_that_goes_away_leaves_no_traceback(env):
 
 # Commands of plugins
 
-SOUND = "import click\n@click.command()\ndef cmd():\n    click.echo('served')\n"
+SOUND = "import click\n@click.command()\ndef cmd():\n    click.echo('hello')\n"
 BROKEN = {
     "raising": "raise RuntimeError('boom')",
     "exiting": "raise SystemExit(0)",
@@ -296,7 +302,7 @@ BROKEN = {
 def commands(tmp_path, env):
     """Distributions that bring one sound command and five broken ones."""
     site = tmp_path / "site"
-    for name, source in {"serve": SOUND, **BROKEN}.items():
+    for name, source in {"greet": SOUND, **BROKEN}.items():
         module = f"penin_cmd_{name}"
         write_distribution(
             site,
@@ -307,7 +313,7 @@ def commands(tmp_path, env):
         )
     write_distribution(site, "penin-thief", commands={"evolve": "nowhere:cmd"})
     for distribution in ("penin-one", "penin-two"):
-        write_distribution(site, distribution, commands={"twice": "penin_cmd_serve:cmd"})
+        write_distribution(site, distribution, commands={"twice": "penin_cmd_greet:cmd"})
     env["PYTHONPATH"] += os.pathsep + str(site)
     return env
 
@@ -316,14 +322,14 @@ def test_help_lists_commands_of_plugins_after_the_core(commands):
     result = penin_process(commands, "--help")
     core, others = result.stdout.split("Commands of plugins:")
     assert result.returncode == 0
-    assert "serve     from penin-serve 2.0" in others
+    assert "greet     from penin-greet 2.0" in others
     assert "twice     from penin-one 1.0 and penin-two 1.0" in others
     assert "thief" not in core + others
     assert result.stderr == ""
 
 
 def test_a_command_of_a_plugin_runs(commands):
-    assert penin_process(commands, "serve").stdout == "served\n"
+    assert penin_process(commands, "greet").stdout == "hello\n"
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -349,7 +355,6 @@ def test_a_command_that_two_plugins_bring_is_refused(commands):
 def project(tmp_path, monkeypatch):
     """An empty project folder as working directory; nothing of the user's is read."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("PENIN_CONFIG", raising=False)
     return tmp_path
 

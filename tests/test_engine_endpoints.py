@@ -80,6 +80,7 @@ def test_a_package_counts_with_its_other_modules(
 
 def test_everything_that_can_change_an_answer_changes_its_key() -> None:
     request = Request(provider="p", model="m", messages=(Message(role="user", content="hi"),))
+    assert request.key
     variants = [
         request.model_copy(update={name: value})
         for name, value in [

@@ -150,6 +150,8 @@ class Robustness(Evaluator):
 
     def aggregate(self, rows: Rows) -> float | None:
         """Return the mean over solved tasks; 0 where none was solved."""
+        if not rows:
+            return None
         solved = [score for _, completions, score in rows if (completions[0].utility or 0.0) > 0]
         return fmean(solved) if solved else 0.0
 

@@ -42,6 +42,7 @@ EXHAUSTED = 4
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     challengers: int | None,
     provider: str | None,
     suite: str | None,

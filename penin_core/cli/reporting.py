@@ -24,7 +24,7 @@ def report_in_words(report: CycleReport, metrics: Sequence[str]) -> str:
     """Return one screen about a cycle; nothing in it can drive a terminal."""
     before = report.runs[0] if report.runs else None
     best = next((run for run in report.runs if run.run_id == report.best_challenger), None)
-    shown = ["", f"{_outcome(report)}: {wording.reason(report.reason)}", ""]
+    shown = [f"{_outcome(report)}: {wording.reason(report.reason)}", ""]
     if before is not None and best is not None:
         shown += _who(report, before, best)
         shown += _how_well(report, before, best, metrics)

@@ -34,17 +34,22 @@ class Place:
     settings: Settings
     state: Path
 
-    @property
-    def has_ledger(self) -> bool:
-        """Whether anything was recorded yet; StateError where the directory is none."""
+    def check(self) -> None:
+        """Raise StateError where the state directory is something else."""
         from penin_core.errors import StateError
-        from penin_core.ledger.files import is_file
 
         if self.state.exists() and not self.state.is_dir():
             raise StateError(
                 f"state directory {str(self.state)!r} is a file",
                 hint="name another with --state-dir",
             )
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether anything was recorded yet."""
+        from penin_core.ledger.files import is_file
+
+        self.check()
         return is_file(self.state / LEDGER)
 
 

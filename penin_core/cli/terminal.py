@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from penin_core.records import Candidate, Evaluation
 
+FIRST = "measuring what runs today"
 WAITING, RACING, OUT, FINALIST = "waiting", "racing", "out", "finalist"
 STYLES = {WAITING: "dim", OUT: "dim", FINALIST: "bold green"}
 GATES = "gates: repeats, perturbations, examples"
@@ -45,7 +46,7 @@ class Field:
     """Who competes, and how far the cycle is."""
 
     rows: dict[str, Row] = field(default_factory=dict)
-    stage: str = "measuring what runs today"
+    stage: str = FIRST
     done: int = 0
     total: int = 0
     looked: Mapping[str, Any] | None = None
@@ -217,9 +218,9 @@ def _evidence(looked: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def following() -> Iterator[PlainView | LiveView]:
+def following(stage: str = FIRST) -> Iterator[PlainView | LiveView]:
     """Give what follows one cycle, and restore the terminal however the cycle ends."""
-    known = Field()
+    known = Field(stage=stage)
     if not sys.stderr.isatty():
         yield PlainView(known)
         return

@@ -64,7 +64,8 @@ def configuration(config: Configuration) -> list[str]:
     """Return one line for every field that is set."""
     names = [name for name in type(config).model_fields if name not in ("provider", "model")]
     given = [(name, getattr(config, name)) for name in names]
-    return [f"{name:<11} {value(name, found)}" for name, found in given if found not in (None, ())]
+    unset: tuple[object, ...] = (None, (), {})
+    return [f"{name:<11} {value(name, found)}" for name, found in given if found not in unset]
 
 
 def value(name: str, found: Any) -> str:
@@ -94,6 +95,11 @@ def duration(seconds: float) -> str:
     hours, minutes = divmod(minutes, 60)
     parts = [(hours, "h"), (minutes, "min"), (rest, "s")]
     return " ".join(f"{count} {unit}" for count, unit in parts if count)
+
+
+def when(ts: str) -> str:
+    """Return the time of an entry to the second."""
+    return f"{printable(ts)[:19].replace('T', ' ')} UTC"
 
 
 def usd(amount_usd: float) -> str:

@@ -38,8 +38,8 @@ def answer_key(endpoint: str, request: Request) -> str:
     Raises:
         ValueError: the request has no canonical form (a lone surrogate, NaN in ``extra``).
     """
-    source = {"endpoint": endpoint, "provider": request.provider, "request": request.key}
-    return digest(source)
+    # Not request.key: a changed copy of a request carries the key of its original.
+    return digest({"endpoint": endpoint, "request": request.model_dump(mode="json")})
 
 
 def _source_hash(component: type[Provider]) -> str:

@@ -1,0 +1,190 @@
+"""penin status: the champion, the last verdicts, the budget, and how much evidence is left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .output import emit, json_option, printable, table
+from .shared import Place, place_options
+
+if TYPE_CHECKING:
+    from penin_core.ledger.store import WORMLedger
+
+LAST_CYCLES = 5
+_STRENGTH = ("promote", "canary", "rollback", "fail")
+
+
+@click.command()
+@place_options
+@json_option
+def command(config: Path | None, state_dir: Path | None, as_json: bool) -> None:
+    """Show champion, budget, and how much evidence is left.
+
+    Nothing is written, and neither a plugin nor a key is needed.
+    """
+    from .shared import locate
+
+    emit(gathered(locate(config, state_dir)), as_json, _in_words)
+
+
+def gathered(place: Place) -> dict[str, Any]:
+    """Return all that the state directory and the suite say."""
+    from penin_core.ledger.store import WORMLedger
+    from penin_core.project import parameters
+
+    from .champion import champion_history
+    from .shared import LEDGER
+
+    place.check()
+    with WORMLedger(place.state / LEDGER) as ledger:
+        history = champion_history(ledger)
+        version, values = parameters(ledger)
+        return {
+            "state_dir": str(place.state),
+            "champion": history[-1] if history else None,
+            "cycles": _cycles(ledger),
+            "budget": _budget(place),
+            "evidence": _evidence(place),
+            "parameters": {"version": version, "values": values},
+            "ledger": asdict(ledger.verify()),
+        }
+
+
+def _cycles(ledger: WORMLedger) -> dict[str, Any]:
+    """Return how many cycles there were, and the best run of each of the last ones."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for run in ledger.runs():
+        if run["kind"] == "challenger":
+            found.setdefault(run["cycle_id"], []).append(run)
+    last = []
+    for cycle_id, runs in list(found.items())[:LAST_CYCLES]:
+        best = min(runs, key=_order)
+        names = ("verdict", "reason", "delta_linf", "dry_run")
+        shown = {name: best[name] for name in names}
+        ts = ledger.entry(best["idx"]).ts
+        last.append({"cycle_id": cycle_id, "run_id": best["id"], "at": ts, **shown})
+    return {"count": len(found), "last": last}
+
+
+def _order(run: Mapping[str, Any]) -> tuple[int, bool, float]:
+    return (_STRENGTH.index(run["verdict"]), run["linf"] is None, -(run["linf"] or 0.0))
+
+
+def _budget(place: Place) -> dict[str, Any]:
+    from penin_core.engine.budget import Budget
+
+    limit = place.settings.budget.daily_usd
+    budget = Budget(place.state / "budget.db", limit)
+    try:
+        spent = budget.spent_today() / 1e6
+        reserved = sum(r.bound_micro_usd for r in budget.open_reservations()) / 1e6
+    finally:
+        budget.close()
+    return {"spent_today_usd": spent, "reserved_usd": reserved, "daily_usd": limit}
+
+
+def _evidence(place: Place) -> dict[str, Any]:
+    """Return what is left to prove something with; the reason, where the suite cannot be read."""
+    from penin_core.errors import SettingsError
+    from penin_core.omega.evidence import campaign_alpha
+    from penin_core.plugins import shipped_suites
+    from penin_core.suites import MIN_CONFIRM, load_suite
+
+    from .shared import fresh_confirm_tasks
+
+    try:
+        found = load_suite(place.settings.suite, place.settings.folder, shipped_suites())
+    except SettingsError as error:
+        return {"problem": str(error)}
+    fresh, earlier = fresh_confirm_tasks(place, found)
+    return {
+        "suite": found.definition.name,
+        "select": len(found.split("select")),
+        "confirm": len(found.split("confirm")),
+        "fresh": len(fresh),
+        "needed": MIN_CONFIRM,
+        "per_confirmation": place.settings.evolve.confirm_max,
+        "confirmations": earlier,
+        "next_alpha": campaign_alpha(earlier + 1),
+    }
+
+
+def _in_words(data: dict[str, Any]) -> str:
+    from penin_core.records import Configuration
+
+    from . import wording
+    from .wording import line
+
+    shown = []
+    if (now := data["champion"]) is None:
+        shown.append(line("champion", "none yet: penin evolve makes the first one"))
+    else:
+        name = wording.model_name(Configuration.model_validate(now["config"]))
+        since = f"since {wording.when(now['since'])} ({now['by']})"
+        shown.append(line("champion", f"{name}, run {printable(now['run_id'] or 'none')}, {since}"))
+    shown += _evidence_in_words(data["evidence"])
+    budget = data["budget"]
+    reserved = f", {wording.usd(budget['reserved_usd'])} reserved" * bool(budget["reserved_usd"])
+    shown.append(
+        line(
+            "spent",
+            f"{wording.usd(budget['spent_today_usd'])} today (UTC) of "
+            f"{wording.usd(budget['daily_usd'])}{reserved}",
+        )
+    )
+    values = (f"{name} {value:.4g}" for name, value in sorted(data["parameters"]["values"].items()))
+    shown.append(
+        line("parameters", f"version {data['parameters']['version']}: {', '.join(values)}")
+    )
+    shown.append(line("ledger", _ledger_in_words(data["ledger"])))
+    return "\n".join([*shown, *_cycles_in_words(data["cycles"])])
+
+
+def _evidence_in_words(found: Mapping[str, Any]) -> Sequence[str]:
+    from .wording import clipped, line, lines
+
+    if "problem" in found:
+        return [line("suite", clipped(found["problem"]))]
+    texts = [
+        f"{clipped(found['suite'], 40)}: {found['select']:,} tasks to search on, "
+        f"{found['fresh']:,} of {found['confirm']:,} left to confirm on",
+        f"confirmations so far {found['confirmations']}, the next is held to "
+        f"alpha {found['next_alpha']:.4g}",
+    ]
+    if found["fresh"] < found["needed"]:
+        texts.append(f"NOTHING CAN BE PROMOTED below {found['needed']} fresh tasks: add tasks")
+    elif found["fresh"] - found["per_confirmation"] < found["needed"]:
+        texts.append("the next promotion may use up what is left: add tasks soon")
+    return lines("suite", texts)
+
+
+def _ledger_in_words(found: Mapping[str, Any]) -> str:
+    from .wording import clipped
+
+    if not found["valid"]:
+        return f"INVALID: {clipped(found['reason'])}; see penin ledger verify"
+    return f"{found['size']} entries, valid, root {found['root'][:16]}..."
+
+
+def _cycles_in_words(found: Mapping[str, Any]) -> Sequence[str]:
+    from .wording import number, reason, when
+
+    if not found["last"]:
+        return []
+    rows = [
+        (
+            when(cycle["at"]),
+            cycle["verdict"] + (" (dry run)" if cycle["dry_run"] else ""),
+            number(cycle["delta_linf"], sign=True),
+            cycle["run_id"],
+            reason(cycle["reason"]),
+        )
+        for cycle in found["last"]
+    ]
+    head = ("best run of a cycle", "verdict", "ΔL∞", "run", "why")
+    return ["", f"{found['count']} cycles, the last ones first:", table(head, rows)]

@@ -1,0 +1,133 @@
+"""penin why: explain the decision about a run, from what the ledger holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .output import emit, json_option, printable
+from .shared import place_options
+
+if TYPE_CHECKING:
+    from penin_core.ledger.store import WORMLedger
+
+
+@click.command()
+@click.argument("run_id")
+@place_options
+@json_option
+def command(run_id: str, config: Path | None, state_dir: Path | None, as_json: bool) -> None:
+    """Explain the decision about a run: what was tried, how it did, who objected.
+
+    RUN_ID may be the beginning or the end of the id.
+    """
+    from .shared import find_run, locate, open_ledger
+
+    place = locate(config, state_dir)
+    with open_ledger(place) as ledger:
+        run = find_run(ledger, run_id)
+        data = explained(place.state, ledger, run)
+    emit(data, as_json, _in_words)
+
+
+def explained(state: Path, ledger: WORMLedger, run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the row of a run, what explains it, and the two configurations it compares.
+
+    ``config`` is None where its files are gone, ``champion_config`` where it is not known.
+    """
+    entry = ledger.entry(run["idx"])
+    detail = entry.body.get("detail", {})
+    config, problem = _config(state, run)
+    return {
+        "run": {**run, "at": entry.ts},
+        "detail": detail,
+        "config": config,
+        "champion_config": _champion_config(ledger, detail.get("champion")),
+        "files": str(state / "runs" / run["id"]),
+        "problem": problem,
+    }
+
+
+def _config(state: Path, run: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
+    """Return the configuration of a run, or why its files cannot be read."""
+    import json
+
+    from penin_core.errors import LedgerInvalid, StateError
+    from penin_core.ledger.artifacts import read_run
+
+    try:
+        files = read_run(state, run["id"], run["manifest_sha256"])
+    except (LedgerInvalid, StateError) as error:
+        return None, str(error)
+    return json.loads(files["config.json"]), ""
+
+
+def _champion_config(ledger: WORMLedger, config_hash: str | None) -> dict[str, Any] | None:
+    from penin_core.ledger.champion import champions
+
+    found = (c.config for c in champions(ledger) if c.config_digest == config_hash)
+    return next(found, None)
+
+
+def _in_words(data: dict[str, Any]) -> str:
+    from . import wording
+    from .wording import line, lines
+
+    run, detail = data["run"], data["detail"]
+    dry = ", dry run" if run["dry_run"] else ""
+    shown = [
+        line("run", f"{run['id']}, {wording.when(run['at'])}, entry {run['idx']}{dry}"),
+        line("verdict", f"{run['verdict']}: {wording.reason(run['reason'] or '')}"),
+        line("origin", wording.clipped(detail.get("origin") or "-")),
+        *lines("changed", _changed(data)),
+        "",
+        *_numbers(run, detail),
+        *lines("guards", wording.guards(detail.get("guards", ()))),
+        *lines(
+            "files", [printable(data["files"]), *filter(None, [wording.clipped(data["problem"])])]
+        ),
+    ]
+    return "\n".join(shown)
+
+
+def _changed(data: Mapping[str, Any]) -> Sequence[str]:
+    """Return how the configuration differs from the champion's, as far as both are known."""
+    from penin_core.records import Configuration
+
+    from .wording import clipped, configuration, difference
+
+    note = [clipped(data["detail"].get("note") or "")]
+    if data["config"] is None:
+        return list(filter(None, note))
+    config = Configuration.model_validate(data["config"])
+    if data["champion_config"] is None or data["run"]["kind"] == "baseline":
+        return [f"nothing, it is {config.provider}:{config.model}", *configuration(config)]
+    champion = Configuration.model_validate(data["champion_config"])
+    return difference(champion, config) or ["nothing"]
+
+
+def _numbers(run: Mapping[str, Any], detail: Mapping[str, Any]) -> Sequence[str]:
+    """Return the axes, the rule on point values, and the evidence."""
+    from .wording import AXES, amount, axes, axis_table, evidence, gain, line, lines, number
+
+    if run["n_tasks"] in (None, 0):
+        return []
+    measured = {axis: run[f"{axis.lower()}_score"] for axis in AXES}
+    columns = [("run", measured)]
+    if "before" in detail:
+        columns.insert(0, ("champion", axes(detail["before"])))
+    shown = [*axis_table(columns), line("measured", f"on {amount(run['n_tasks'], 'task')}")]
+    params = detail.get("params", {})
+    if run["score"] is not None:
+        shown.append(line("score", f"{number(run['score'])}, tau {number(params.get('tau'))}"))
+    if run["delta_linf"] is not None:
+        delta, beta = number(run["delta_linf"], sign=True), params.get("beta_min")
+        shown.append(line("ΔL∞", f"{delta}, at least {number(beta)} is needed"))
+    if detail.get("worst_axis"):
+        shown.append(line("worst", str(detail["worst_axis"])))
+    if found := detail.get("confirmation"):
+        shown += lines("evidence", [evidence(found), *gain(found, ())])
+    return shown
