@@ -27,7 +27,7 @@ LAYERS = (
     {"hookspecs", "settings", "suites", "state"},
     {"engine", "ledger", "league", "plugins", "registry", "checks", "installed"}
     | {"battery", "measuring"},
-    {"project", "cycle", "recording", "tuning", "runners"},
+    {"project", "projectfiles", "cycle", "runfiles", "recording", "tuning", "runners"},
     {"cli"},
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

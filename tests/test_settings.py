@@ -172,11 +172,10 @@ def test_a_duration_may_have_a_fraction(text, seconds):
 def test_what_is_no_duration_is_refused_and_everything_else_is_positive_and_finite(text):
     try:
         seconds = parse_duration(text)
-    except SettingsError as error:
-        assert repr(text) in str(error)
-    else:
-        assert 0 < seconds < float("inf")
-        assert text.strip()[-1] in "smhdSMHD"
+    except SettingsError:
+        return
+    assert 0 < seconds < float("inf")
+    assert text.strip()[-1] in "smhdSMHD"
 
 
 @pytest.mark.parametrize(

@@ -49,11 +49,13 @@ class Contractive(Guard):
     def check(self, evidence: GuardEvidence) -> GuardResult:
         """Judge the series of measured risks that ends in the candidate's."""
         risk, before = evidence.candidate.risk, evidence.champion.risk
-        if risk is None:
-            return GuardResult(guard=self.name, ok=False, reason="the risk was not measured")
+        if risk is None or before is None:
+            whose = "candidate" if risk is None else "champion"
+            reason = f"the {whose}'s risk was not measured"
+            return GuardResult(guard=self.name, ok=False, reason=reason)
         series = [*evidence.risk_history, risk][-WINDOW:]
         details: dict[str, Any] = {"risk": risk, "champion_risk": before, "series": series}
-        if before is not None and risk > before + RISK_MARGIN:
+        if risk > before + RISK_MARGIN + 1e-12:
             reason = f"risk {risk:.3f} exceeds the champion's {before:.3f} by over {RISK_MARGIN}"
             return GuardResult(guard=self.name, ok=False, reason=reason, details=details)
         if len(series) < 3:
