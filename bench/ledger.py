@@ -1,4 +1,4 @@
-"""Measure the ledger against the disk that it stands on: python bench/ledger.py [folder].
+"""Measure the ledger against the disk that it stands on: python bench/ledger.py --help.
 
 Appends are durable (synchronous=FULL), so their rate is judged against the rate of plain
 fdatasync calls, measured in turns in the same run and in the same folder.
@@ -6,20 +6,27 @@ fdatasync calls, measured in turns in the same run and in the same folder.
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+from penin_core.ledger.grouping import GroupCommit
 from penin_core.ledger.store import WORMLedger
 
-ROUNDS, SLICE_S, BATCH, VERIFIED = 6, 0.5, 64, 20_000
+BATCH, CLIENTS, PROCESSES = 64, (1, 16, 64), 4
 BLOCK, BLOCKS = b"x" * 4096, 1024
+EVENT = {"beta_min": 0.02, "lambda_c": 0.5, "step": 0.01, "note": "x" * 300}
 
 
 def run_body(number: int) -> dict[str, Any]:
@@ -45,13 +52,30 @@ def run_body(number: int) -> dict[str, Any]:
     }
 
 
-def rate(action: Callable[[], object]) -> float:
+def rate(action: Callable[[], object], slice_s: float) -> float:
     """Return how often per second ``action`` runs, over one slice."""
-    count, start = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - start) < SLICE_S:
+    done, start = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < slice_s:
         action()
-        count += 1
-    return count / elapsed
+        done += 1
+    return done / elapsed
+
+
+def shared_rate(writer: GroupCommit, clients: int, slice_s: float) -> float:
+    """Return the durable appends per second of so many threads that share one writer."""
+    start, done = time.perf_counter(), [0] * clients
+
+    def work(client: int) -> None:
+        while time.perf_counter() - start < slice_s:
+            writer.record_event("TUNE", EVENT)
+            done[client] += 1
+
+    threads = [threading.Thread(target=work, args=(client,)) for client in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(done) / (time.perf_counter() - start)
 
 
 @contextmanager
@@ -60,7 +84,7 @@ def raw_sync(folder: Path) -> Iterator[Callable[[], object]]:
     file = os.open(folder / "raw", os.O_RDWR | os.O_CREAT)
     os.pwrite(file, BLOCK * BLOCKS, 0)
     os.fsync(file)
-    blocks = iter(range(sys.maxsize))
+    blocks = count()
 
     def write() -> None:
         os.pwrite(file, BLOCK, next(blocks) % BLOCKS * len(BLOCK))
@@ -72,48 +96,94 @@ def raw_sync(folder: Path) -> Iterator[Callable[[], object]]:
         os.close(file)
 
 
-def append_rates(folder: Path) -> dict[str, float]:
-    """Return the medians over interleaved slices, in calls or entries per second."""
-    numbers = iter(range(sys.maxsize))
-    event = {"beta_min": 0.02, "lambda_c": 0.5, "step": 0.01, "note": "x" * 300}
-    with raw_sync(folder) as raw, WORMLedger(folder / "ledger.db") as ledger:
+def append_rates(folder: Path, rounds: int, slice_s: float) -> dict[str, list[float]]:
+    """Return rates per second, one per interleaved slice."""
+    numbers = count()
+    with (
+        raw_sync(folder) as raw,
+        WORMLedger(folder / "ledger.db") as ledger,
+        GroupCommit(ledger) as writer,
+    ):
         actions: dict[str, Callable[[], object]] = {
             "raw": raw,
-            "event": lambda: ledger.record_event("TUNE", event),
-            "run": lambda: ledger.record_run(run_body(next(numbers))),
-            "batch_event": lambda: ledger.record_many([("TUNE", event)] * BATCH),
-            "batch_run": lambda: ledger.record_many(
+            "one event": lambda: ledger.record_event("TUNE", EVENT),
+            "one run": lambda: ledger.record_run(run_body(next(numbers))),
+            f"{BATCH} events": lambda: ledger.record_many([("TUNE", EVENT)] * BATCH),
+            f"{BATCH} runs": lambda: ledger.record_many(
                 [("RUN", run_body(next(numbers))) for _ in range(BATCH)]
             ),
         }
-        slices = [{name: rate(action) for name, action in actions.items()} for _ in range(ROUNDS)]
-    return {name: statistics.median(one[name] for one in slices) for name in actions}
+        measures = {name: partial(rate, action) for name, action in actions.items()}
+        measures |= {f"{n} clients": partial(shared_rate, writer, n) for n in CLIENTS}
+        slices = [
+            {name: measure(slice_s=slice_s) for name, measure in measures.items()}
+            for _ in range(rounds)
+        ]
+    return {name: [one[name] for one in slices] for name in measures}
 
 
-def verify_seconds(folder: Path) -> float:
-    """Return the seconds that verifying 100,000 run entries takes."""
+SATURATING = """
+import sys, time
+from penin_core.ledger.store import WORMLedger
+waits, until = [], time.monotonic() + float(sys.argv[2])
+with WORMLedger(sys.argv[1]) as ledger:
+    ledger.record_event("TUNE", {})
+    while (begin := time.monotonic()) < until:
+        ledger.record_event("TUNE", {})
+        waits.append(time.monotonic() - begin)
+print(len(waits), sorted(waits)[len(waits) * 99 // 100])
+"""
+
+
+def shares(folder: Path, seconds: float) -> tuple[list[int], float]:
+    """Return what each of several saturating processes appended, and the worst p99 in seconds."""
+    command = [sys.executable, "-c", SATURATING, str(folder / "shared.db"), str(seconds)]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    processes = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(PROCESSES)
+    ]
+    found = [process.communicate()[0].split() for process in processes]
+    return [int(appended) for appended, _ in found], max(float(p99) for _, p99 in found)
+
+
+def verify_seconds(folder: Path, entries: int) -> float:
+    """Return the seconds that verifying so many run entries takes."""
     with WORMLedger(folder / "verified.db") as ledger:
-        for start in range(0, VERIFIED, 1000):
+        for start in range(0, entries, 1000):
             ledger.record_many([("RUN", run_body(start + n)) for n in range(1000)])
         begin = time.perf_counter()
         if not ledger.verify().valid:
             raise SystemExit("the ledger that was just written does not verify")
-        return (time.perf_counter() - begin) * 100_000 / VERIFIED
+        return time.perf_counter() - begin
 
 
 def main() -> None:
-    parent = sys.argv[1] if len(sys.argv) > 1 else None
-    with tempfile.TemporaryDirectory(dir=parent) as name:
-        rates = append_rates(Path(name))
-        seconds = verify_seconds(Path(name))
-    raw = rates["raw"]
-    print(f"raw fdatasync of 4 KiB       {raw:10,.0f} /s")
-    for kind in ("event", "run"):
-        single, batch = rates[kind], rates[f"batch_{kind}"] * BATCH
-        print(f"durable append, one {kind:6}   {single:10,.0f} /s  {single / raw:.2f} x raw")
-        print(f"durable append, {BATCH} {kind}s    {batch:10,.0f} entries/s")
-    print(f"verify 100,000 runs          {seconds:10.2f} s")
-    print(f"load average                 {os.getloadavg()[0]:10.1f}")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", help="where to measure, by default the temporary folder")
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--slice", type=float, default=0.5, help="seconds of one slice")
+    parser.add_argument("--verify", type=int, default=20_000, help="run entries to verify")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        rates = append_rates(Path(name), options.rounds, options.slice)
+        appended, p99 = shares(Path(name), options.rounds * options.slice)
+        seconds = verify_seconds(Path(name), options.verify)
+    raw = rates.pop("raw")
+    alone = statistics.median(rates["1 clients"])
+    print(f"raw fdatasync of 4 KiB  {statistics.median(raw):10,.0f} /s")
+    for kind, found in rates.items():
+        size = BATCH if kind.startswith(f"{BATCH} ") and "clients" not in kind else 1
+        middle = statistics.median(found)
+        ratio = statistics.median(one / base for one, base in zip(found, raw, strict=True))
+        more = f"  {middle / alone:.1f} x one client" if "clients" in kind else ""
+        print(f"durable, {kind:14} {middle * size:10,.0f} entries/s  {ratio:.2f} x raw{more}")
+    print(
+        f"{PROCESSES} saturating processes  {appended}, max/min {max(appended) / min(appended):.2f}"
+    )
+    print(f"  their worst p99       {p99 * 1000:10.1f} ms")
+    print(f"verify {options.verify:,} runs     {seconds:10.2f} s")
+    print(f"load average            {os.getloadavg()[0]:10.1f}")
 
 
 if __name__ == "__main__":

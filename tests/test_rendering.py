@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 from penin_core import Configuration, Example, Message, SuiteError, Task
 from penin_core.rendering import as_text, draw_seed, render, substitute
 
-#: What template languages would react to.
+#: What substitution, %-formatting, string.Template, Jinja and re.sub would react to.
+ours = ("{{input}}", "{{ other }}", "{{", "}}")
+theirs = ("{0}", "{x!r}", "%s", "%(input)s", "$x", "${input}", "{% for x in y %}", "{# c #}")
 nasty = st.lists(
-    st.sampled_from(
-        ("{{input}}", "{{ other }}", "{{", "}}", "{", "}", "{0}", "{x!r}", "%s", "%(input)s", "$x")
-        + ("${input}", "{% for x in y %}", "{# c #}", "{{ 7*7 }}", r"\1", r"\g<0>", "a", " ", "é")
-    ),
+    st.sampled_from([*ours, *theirs, "{{ 7*7 }}", r"\1", r"\g<0>", "{", "}", "a", " ", "é"]),
     max_size=8,
 ).map("".join)
 

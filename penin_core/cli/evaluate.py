@@ -48,22 +48,25 @@ def command(
 
     from penin_core.cycle import FIRST_TASKS
     from penin_core.runners import evaluate
+    from penin_core.state import prepare
 
     from .shared import checked_project, seconds_of
     from .terminal import following
 
-    project, chosen = checked_project(config, state_dir, suite, _chosen(model))
-    with following("measuring") as watch:
-        measured = run(
-            evaluate(
-                project,
-                chosen,
-                count=FIRST_TASKS if tasks is None else tasks,
-                seconds=seconds_of(project.settings) if budget is None else budget,
-                max_usd=max_usd,
-                watch=watch,
+    with checked_project(config, state_dir, suite, asked=_chosen(model)) as (project, chosen):
+        seconds = seconds_of(project.settings) if budget is None else budget
+        prepare(project.state)
+        with following("measuring") as watch:
+            measured = run(
+                evaluate(
+                    project,
+                    chosen,
+                    count=FIRST_TASKS if tasks is None else tasks,
+                    seconds=seconds,
+                    max_usd=max_usd,
+                    watch=watch,
+                )
             )
-        )
     measured = measured.model_copy(update={"rows": ()})
     emit({"configuration": chosen, "measurement": measured}, as_json, _in_words)
 

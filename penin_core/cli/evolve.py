@@ -58,29 +58,40 @@ def command(
     code 0, an exhausted budget with 4. Time and money are for all cycles together.
     """
     progress("reading settings, plugins and tasks")
-    from .shared import checked_project, on_provider, seconds_of
+    from penin_core.state import prepare
 
-    project, champion = checked_project(config, state_dir, suite, on_provider(provider))
-    if challengers is None:
-        challengers = project.settings.evolve.challengers
-    if options["budget"] is None:
-        options["budget"] = seconds_of(project.settings)
-    announce(project, champion, challengers, options["budget"], options["max_usd"])
-    reports = []
-    try:
-        for report in cycles(project, n_challengers=challengers, provider_id=provider, **options):
-            reports.append(report)
-            if not as_json:
-                click.echo(in_words(project, report))
-    finally:
-        if as_json and reports:
-            click.echo(to_json(reports if options["cycles"] > 1 else reports[0]))
+    from .reporting import report_in_words
+    from .shared import checked_project, on_provider, seconds_of
+    from .wording import fitted
+
+    with checked_project(config, state_dir, suite, asked=on_provider(provider)) as opened:
+        project, champion = opened
+        if challengers is None:
+            challengers = project.settings.evolve.challengers
+        if options["budget"] is None:
+            options["budget"] = seconds_of(project.settings)
+        announced = announcement(
+            project, champion, challengers, options["budget"], options["max_usd"]
+        )
+        prepare(project.state)
+        for text in announced:
+            progress(text)
+        reports = []
+        try:
+            for report in cycles(project, challengers, provider_id=provider, **options):
+                reports.append(report)
+                if not as_json:
+                    click.echo(fitted(report_in_words(report, project.suite.definition.metrics)))
+        finally:
+            if as_json and reports:
+                click.echo(to_json(reports if options["cycles"] > 1 else reports[0]))
     finished = len(reports) == options["cycles"] and not exhausted(reports[-1])
     ctx.exit(0 if finished else EXHAUSTED)
 
 
 def cycles(
     project: Project,
+    challengers: int,
     *,
     cycles: int,
     budget: float,
@@ -105,6 +116,7 @@ def cycles(
         with following() as watch:
             report = run(
                 evolve_one_cycle(
+                    challengers,
                     budget_minutes=left / 60,
                     max_usd=money,
                     seed=None if seed is None else seed + number,
@@ -124,14 +136,14 @@ def exhausted(report: CycleReport) -> bool:
     return report.reason.startswith("budget_exhausted")
 
 
-def announce(
+def announcement(
     project: Project,
     champion: Configuration,
     challengers: int,
     seconds: float,
     max_usd: float | None,
-) -> None:
-    """Say before the first call what is at stake; refuse where nothing could be proved.
+) -> tuple[str, ...]:
+    """Return what is said before the first call; refuse where nothing could be proved.
 
     Raises:
         SuiteError: the suite has too few tasks, or too few that are fresh.
@@ -151,32 +163,27 @@ def announce(
             f"a promotion needs {MIN_CONFIRM}",
             hint="tasks that promoted a champion cannot prove the next one: add new tasks",
         )
-    total = len(suite.split("confirm"))
-    money = f"{wording.usd(max_usd)} " if max_usd is not None else ""
-    progress(
+    return (
         f"suite {wording.clipped(suite.definition.name, 40)}: {len(suite.split('select')):,} tasks "
-        f"to search on, {len(fresh):,} of {total:,} left to confirm on"
-        f"{power(min(settings.evolve.confirm_max, len(fresh)), earlier + 1)}; "
+        f"to search on, {len(fresh):,} of {len(suite.split('confirm')):,} left to confirm on",
+        power(min(settings.evolve.confirm_max, len(fresh)), earlier + 1),
         f"{wording.amount(challengers, 'challenger')} to {wording.model_name(champion)}, at most "
-        f"{wording.duration(seconds)} and {money or wording.usd(settings.budget.daily_usd)}"
-        f"{'' if money else ' a day'}"
+        f"{wording.duration(seconds)} and {_money(max_usd, settings.budget.daily_usd)}",
     )
 
 
+def _money(of_run: float | None, of_day: float) -> str:
+    from .wording import usd
+
+    return f"{usd(of_day)} a day" if of_run is None else usd(min(of_run, of_day))
+
+
 def power(tasks: int, t: int) -> str:
-    """Say what the t-th confirmation can prove on so many tasks; nothing where that takes long."""
+    """Say what the t-th confirmation can prove on so many tasks, where that is known quickly."""
     from penin_core.omega.evidence import campaign_alpha, smallest_provable_gain
 
     if tasks > MOST_FOR_POWER:
-        return ""
+        return f"a confirmation uses at most {tasks:,} of them"
     least = smallest_provable_gain(tasks, campaign_alpha(t))
-    if least is None:
-        return f", {tasks} of them can prove nothing at this level"
-    return f", {tasks} of them can prove a gain of about {100 * least:.0f} points"
-
-
-def in_words(project: Project, report: CycleReport) -> str:
-    """Return the report of a cycle on one screen."""
-    from .reporting import report_in_words
-
-    return report_in_words(report, project.suite.definition.metrics)
+    proves = "nothing" if least is None else f"a gain of about {100 * least:.0f} points"
+    return f"a confirmation on {tasks:,} of them can prove {proves}"

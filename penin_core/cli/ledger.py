@@ -63,8 +63,10 @@ def _verdict(found: dict[str, Any]) -> str:
     from .wording import clipped
 
     if not found["valid"]:
-        place = "" if found["first_bad"] is None else f" at entry {found['first_bad']}"
-        return f"INVALID{place}: {clipped(found['reason'], 400)}"
+        bad, why = found["first_bad"], clipped(found["reason"], 400)
+        return (
+            f"INVALID: {why if bad is None or why.startswith('entry') else f'entry {bad}: {why}'}"
+        )
     shown = [f"valid: {found['size']} entries, root {found['root']}"]
     shown += [f"warning: {clipped(text, 200)}" for text in found["warnings"][:SHOWN_WARNINGS]]
     more = len(found["warnings"]) - SHOWN_WARNINGS

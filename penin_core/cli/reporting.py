@@ -100,6 +100,8 @@ def _next(report: CycleReport, best: RunSummary | None) -> list[str]:
     if best is None:
         return [line("next", "penin status")]
     commands = [f"penin why {best.run_id}"]
+    if "cost" in report.reason and best.decision.verdict == "rollback":
+        commands.append("[evolve.margins] C in penin.toml says how much more an answer may cost")
     if report.verdict == "promote" and not report.dry_run:
         commands.append("penin rollback")
     elif report.verdict == "promote":

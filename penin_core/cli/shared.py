@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -203,44 +204,52 @@ def fresh_confirm_tasks(place: Place, suite: Suite) -> tuple[list[Task], int]:
         return fresh_tasks(suite, promotions), len(ledger.events("CONFIRM"))
 
 
+@contextmanager
 def checked_project(
     config: Path | None,
     state: Path | None,
     suite: str | None = None,
+    *,
+    settings: Settings | None = None,
     asked: Callable[[Configuration], Configuration] | None = None,
-) -> tuple[Project, Configuration]:
-    """Open a project that can ask a model; return it and the configuration that will be asked.
+) -> Iterator[tuple[Project, Configuration]]:
+    """Give a project that can ask a model, and the configuration that will be asked.
 
-    ``asked`` may replace the configuration that runs. Settings, plugins, components, suite and
-    model are checked first, and the state directory is made last.
+    ``settings`` stand for a file that is not written yet; ``asked`` may replace the configuration
+    that runs. Settings, plugins, components, suite and model are checked; nothing is written, and
+    whoever needs the state directory makes it. On the way out, every component is closed.
 
     Raises:
-        SettingsError, SuiteError, PluginError, ProviderRefused: something is wrong; nothing was
-            written.
-        StateError: the state directory cannot be used.
+        SettingsError, SuiteError, PluginError: something is wrong, in words that name it.
+        StateError: the state directory is none.
     """
     from penin_core.project import open_project
-    from penin_core.state import prepare
 
-    project = open_project(config=config, state=state, suite=suite, create_state=False)
-    now = running(Place(project.settings, project.state))
-    chosen = now if asked is None else asked(now)
-    check_model(project, chosen)
-    for component in (*project.evaluators(), *project.guards(), *project.mutators()):
-        component.close()
-    prepare(project.state)
-    return project, chosen
+    project = open_project(
+        config=config, state=state, suite=suite, settings=settings, create_state=False
+    )
+    try:
+        place = Place(project.settings, project.state)
+        now = project.settings.champion if settings is not None else running(place)
+        chosen = now if asked is None else asked(now)
+        check_model(project, chosen)
+        for made in (project.evaluators, project.guards, project.mutators):
+            made()
+        yield project, chosen
+    finally:
+        project.close()
 
 
 def check_model(project: Project, config: Configuration) -> None:
     """Refuse a provider or a model that is not there, and a prompt that a task cannot fill."""
+    from penin_core.errors import ProviderRefused, SettingsError
     from penin_core.rendering import render
 
     provider = project.provider(config.provider)
     try:
         provider.capabilities(config.model)
-    finally:
-        provider.close()
+    except ProviderRefused as error:
+        raise SettingsError(str(error), hint=error.hint) from error
     for task in {frozenset(task.fields): task for task in project.suite.tasks}.values():
         render(config, task, 0)
 

@@ -67,7 +67,9 @@ class Field:
         for candidate in about["challengers"]:
             note = candidate.note
             if found := wording.changes(champion.config, candidate.config):
-                note = ", ".join(f"{name} {after}" for name, _, after in found)
+                note = ", ".join(
+                    after if name == "examples" else f"{name} {after}" for name, _, after in found
+                )
             rows[candidate.hash] = Row(wording.clipped(candidate.origin, 20), note, state=WAITING)
         # All at once: another thread may be drawing the table.
         self.rows, self.stage = rows, "race"

@@ -25,12 +25,13 @@ def command(run_id: str, config: Path | None, state_dir: Path | None, as_json: b
     RUN_ID may be the beginning or the end of the id.
     """
     from .shared import find_run, locate, open_ledger
+    from .wording import fitted
 
     place = locate(config, state_dir)
     with open_ledger(place) as ledger:
         run = find_run(ledger, run_id)
         data = explained(place.state, ledger, run)
-    emit(data, as_json, _in_words)
+    emit(data, as_json, lambda found: fitted(_in_words(found)))
 
 
 def explained(state: Path, ledger: WORMLedger, run: Mapping[str, Any]) -> dict[str, Any]:

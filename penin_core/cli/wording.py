@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import shutil
+import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +30,17 @@ def line(label: str, text: str) -> str:
 def lines(label: str, texts: Iterable[str]) -> list[str]:
     """Return lines of which the first has the label in front; none for no text."""
     return [line("" if number else label, text) for number, text in enumerate(texts)]
+
+
+def fitted(text: str) -> str:
+    """Return ``text`` with its long lines broken for the terminal, if stdout is one."""
+    if not sys.stdout.isatty():
+        return text
+    width, hang = shutil.get_terminal_size().columns, " " * (_LABEL + 3)
+    return "\n".join(
+        found if len(found) < width else textwrap.fill(found, width - 1, subsequent_indent=hang)
+        for found in text.splitlines()
+    )
 
 
 def clipped(text: str, longest: int = LONGEST) -> str:
@@ -143,14 +157,13 @@ def gain(confirmation: Mapping[str, Any], metrics: Sequence[str]) -> list[str]:
 
 def evidence(confirmation: Mapping[str, Any]) -> str:
     """Return the e-value of a confirmation beside the one that it needed."""
-    needed = 1 / confirmation["alpha"]
-    text = (
-        f"claim {confirmation['claim']!r}, confirmation {confirmation['t']} of this ledger: "
-        f"e-value {e_value(confirmation['log_e'])}"
-    )
+    text = f"e-value {e_value(confirmation['log_e'])}"
     if confirmation.get("log_e_cost") is not None:
         text += f", of the cost {e_value(confirmation['log_e_cost'])}"
-    return f"{text}, needed {needed:.4g}"
+    return (
+        f"{text}, needed {1 / confirmation['alpha']:.4g} "
+        f"(claim {confirmation['claim']}, confirmation {confirmation['t']})"
+    )
 
 
 def e_value(log_e: float) -> str:
@@ -165,7 +178,7 @@ def guards(results: Iterable[Mapping[str, Any]]) -> list[str]:
     shown = []
     for found in results:
         says = "veto" if not found["ok"] else "pass" if found.get("measured", True) else "open"
-        shown.append(f"{clipped(found['guard'], 16):<12} {says:<5} {clipped(found['reason'])}")
+        shown.append(f"{clipped(found['guard'], 16):<11} {says:<4} {clipped(found['reason'])}")
     return shown
 
 

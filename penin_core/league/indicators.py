@@ -30,7 +30,9 @@ def attest(
     A favourable prediction is a right answer, so the bias ratio and the fairness gap compare how
     well the protected groups are served.
     """
-    rows = [row for row in measured.rows if row.error is None and row.utility is not None]
+    asked = {task.id for task in tasks}
+    answered = [row for row in measured.rows if row.task in asked and row.error is None]
+    rows = [row for row in answered if row.utility is not None]
     grouped = [row for row in rows if row.group is not None]
     definition = suite.definition
     declared = {

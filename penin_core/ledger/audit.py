@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from heapq import merge
-from operator import itemgetter
 from typing import Any
 
 from .merkle import EMPTY_ROOT, Frontier, leaf_hash
-from .rows import COLUMNS, Row, derive
+from .rows import COLUMNS, derive
 
-#: A stored row: the index of its entry, and the rest.
-_Stored = tuple[int, Row]
+#: A row as it is stored: all columns of its table, the index of its entry last.
+_Stored = tuple[Any, ...]
+_NO_MORE: _Stored = (None,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +36,26 @@ NOTHING = Verification(valid=True, size=0, root=EMPTY_ROOT.hex())
 
 
 def audit(
-    entries: Iterable[tuple[int, bytes]],
-    runs: Iterable[tuple[Any, ...]],
-    events: Iterable[tuple[Any, ...]],
+    entries: Iterable[tuple[int, bytes]], runs: Iterable[_Stored], events: Iterable[_Stored]
 ) -> Verification:
     """Check that indices are dense, leaves canonical, and that every row says what its entry says.
 
     ``entries`` come in the order of their index, ``runs`` and ``events`` too, with all columns
-    of their table.
-    Everything is read once, in constant memory.
+    of their table. Everything is read once, in constant memory.
     """
-    rows = merge(_stored("runs", runs), _stored("events", events), key=itemgetter(0))
+    views = {"runs": _View(runs), "events": _View(events)}
     frontier, first_bad, reason = Frontier(), None, ""
     for expected, (idx, leaf) in enumerate(entries):
-        frontier.add(leaf_hash(leaf))
-        if first_bad is None:
-            reason = _fault(expected, idx, leaf, next(rows, None))
-            first_bad = expected if reason else None
-    if first_bad is None and (extra := next(rows, None)) is not None:
-        first_bad, reason = extra[0], f"{extra[1].table} has a row for it, but it does not exist"
+        hashed = leaf_hash(leaf)
+        frontier.add(hashed)
+        if not reason and (reason := _fault(expected, idx, leaf, hashed, views)):
+            first_bad = expected
+    for table, view in views.items():
+        if not reason and view.row is not _NO_MORE:
+            first_bad = view.row[-1]
+            reason = f"{table} has a row for it, but it does not exist"
     return Verification(
-        valid=first_bad is None,
+        valid=not reason,
         size=frontier.size,
         root=frontier.root().hex(),
         first_bad=first_bad,
@@ -65,22 +63,33 @@ def audit(
     )
 
 
-def _stored(table: str, rows: Iterable[tuple[Any, ...]]) -> Iterator[_Stored]:
-    return ((idx, Row(table, tuple(values))) for *values, idx in rows)
+class _View:
+    """The stored rows of one table; ``row`` is the first that was not compared yet."""
+
+    def __init__(self, rows: Iterable[_Stored]) -> None:
+        self._rows = iter(rows)
+        self.advance()
+
+    def advance(self) -> None:
+        self.row = next(self._rows, _NO_MORE)
 
 
-def _fault(expected: int, idx: int, leaf: bytes, stored: _Stored | None) -> str:
+def _fault(expected: int, idx: int, leaf: bytes, hashed: bytes, views: dict[str, _View]) -> str:
     """Say what is wrong with the entry at ``expected``; nothing if it is right."""
     if idx != expected:
         return f"it is missing; the next one is {idx}"
     try:
-        wanted = derive(leaf)
+        table, values = derive(leaf, hashed)
     except ValueError as error:
         return str(error)
-    if stored == (idx, wanted):
-        return ""
-    if stored is None or stored[0] != idx or stored[1].table != wanted.table:
-        return f"its row in {wanted.table} is missing, or there is one too many"
-    values = zip(COLUMNS[wanted.table], stored[1].values, wanted.values, strict=False)
-    name = next(name for name, found, derived in values if found != derived)
-    return f"{wanted.table}.{name} differs from the entry"
+    found, wanted = views[table].row, (*values, idx)
+    if found == wanted:
+        views[table].advance()
+        # The rows of earlier entries are gone, so a second row for this one would come next.
+        if all(view.row[-1] != idx for view in views.values()):
+            return ""
+    if found[-1] != idx or found == wanted:
+        return f"its row in {table} is missing, or there is one too many"
+    pairs = zip(COLUMNS[table], found, wanted, strict=True)
+    name = next(name for name, stored, derived in pairs if stored != derived)
+    return f"{table}.{name} differs from the entry"

@@ -26,13 +26,20 @@ class FileLock:
         self.path = path
         self._mutex = threading.RLock()
         self._depth = 0
+        self._owner: int | None = None
         self._file: int | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether the calling thread holds it."""
+        return self._owner == threading.get_ident()
 
     def __enter__(self) -> None:
         self._mutex.acquire()
         try:
             if self._depth == 0:
                 self._acquire()
+                self._owner = threading.get_ident()
             self._depth += 1
         except BaseException:
             self._mutex.release()
@@ -40,8 +47,10 @@ class FileLock:
 
     def __exit__(self, *_: object) -> None:
         self._depth -= 1
-        if self._depth == 0 and self._file is not None:
-            fcntl.flock(self._file, fcntl.LOCK_UN)
+        if self._depth == 0:
+            self._owner = None
+            if self._file is not None:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
         self._mutex.release()
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import rfc8785
+from pydantic_core import from_json, to_json
 
 #: Longest leaf in bytes: the tile format of C2SP counts it in an unsigned 16-bit integer.
 LEAF_LIMIT = 65_535
@@ -50,6 +51,8 @@ def encode(value: Any, name: str = "value") -> bytes:
         ValueError: ``value`` has no canonical form; the message says where, as in
             ``body.scores[3] is nan``.
     """
+    if (data := _written_plainly(value)) is not None:
+        return data
     try:
         data = rfc8785.dumps(value)
     except (ValueError, RecursionError) as error:
@@ -118,48 +121,62 @@ def parse(data: bytes) -> Any:
     Raises:
         ValueError: ``data`` is not JSON, or not the one canonical way to write its value.
     """
-    if _is_plain(data):
-        try:
-            text = data.decode()
-            value = _PLAIN.decode(text)
-            if _WRITER.encode(value) == text:
-                return value
-        except _NotPlainError:
-            pass
+    try:
+        return _read_plainly(data)
+    except ValueError:
+        pass
     value = _ANY.decode(data.decode())
     if rfc8785.dumps(value) != data:
         raise ValueError("not in canonical form (RFC 8785)")
     return value
 
 
-# Reading has a fast road. The standard library writes most documents exactly as RFC 8785 does;
-# it differs in the order of keys beyond the basic plane, in floats with an exponent or without a
-# fraction, and in integers that a double cannot hold. Documents with any of these take the slow
-# road, through the reference implementation.
+# There is a fast road. What the two fast libraries write is RFC 8785 except for the order of keys
+# beyond the basic plane, whole or very small or large floats, and integers that a double cannot
+# hold. Documents with any of these take the slow road, through the reference implementation.
 
 
-class _NotPlainError(Exception):
-    """The document needs the slow road."""
+def _written_plainly(value: Any) -> bytes | None:
+    """Return the canonical form if it can be had on the fast road."""
+    try:
+        data = _WRITER.encode(value).encode()
+        # What is read back equal has no keys that were turned into strings on the way.
+        return data if _read_plainly(data) == value else None
+    except (ValueError, TypeError, RecursionError):
+        return None
 
 
-def _is_plain(data: bytes) -> bool:
-    return not _may_be_deep(data) and (data.isascii() or not _BEYOND_BMP.search(data))
+def _read_plainly(data: bytes) -> Any:
+    """Return the value of canonical JSON; ``ValueError`` if the fast road cannot vouch for it."""
+    if not _may_be_deep(data) and (data.isascii() or not _BEYOND_BMP.search(data)):
+        value = from_json(data, allow_inf_nan=False)
+        if _is_ordinary([value]) and to_json(value) == data:
+            return value
+    raise ValueError("this needs the slow road")
+
+
+def _is_ordinary(value: dict[str, Any] | list[Any]) -> bool:
+    """Return whether all keys are in order and all numbers are written alike by everybody."""
+    if isinstance(value, dict):
+        keys = list(value)
+        if keys != sorted(keys):
+            return False
+    for item in value.values() if isinstance(value, dict) else value:
+        kind = type(item)
+        if kind is float:
+            # Outside of these bounds some write an exponent, and some write 1.0 for 1.
+            if not 1e-5 <= abs(item) < 1e15 or item.is_integer():
+                return False
+        elif kind is int:
+            if not -(10**15) < item < 10**15:
+                return False
+        elif (kind is dict or kind is list) and not _is_ordinary(item):
+            return False
+    return True
 
 
 def _may_be_deep(data: bytes) -> bool:
     return data.count(b"[") + data.count(b"{") > DEPTH_LIMIT
-
-
-def _plain_float(token: str) -> float:
-    if "e" in token or token.endswith(".0"):
-        raise _NotPlainError
-    return float(token)
-
-
-def _plain_int(token: str) -> int:
-    if len(token) > 15:
-        raise _NotPlainError
-    return int(token)
 
 
 def _any_int(token: str) -> int | float:
@@ -174,13 +191,12 @@ def _no_constant(token: str) -> float:
     raise ValueError(f"{token} is not JSON")
 
 
-_PLAIN = json.JSONDecoder(
-    parse_float=_plain_float, parse_int=_plain_int, parse_constant=_no_constant
-)
 _ANY = json.JSONDecoder(parse_int=_any_int, parse_constant=_no_constant)
 _WRITER = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
 )
+# Its first call imports modules, and aborts where that fails: not when privileges may be gone.
+to_json(None)
 
 
 def _faults(value: Any, path: str, depth: int) -> Iterator[str]:

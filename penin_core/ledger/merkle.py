@@ -31,12 +31,24 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 class Frontier:
     """The complete subtrees on the right edge of a growing tree: O(log n) memory, O(1) per leaf.
 
-    ``size`` is the number of leaves that were added.
+    ``size`` is the number of leaves that were added, ``peaks`` the roots of the complete subtrees,
+    largest first: one for each one bit of the size. With both of an earlier frontier it goes on
+    where that one was.
+
+    Raises:
+        ValueError: ``size`` leaves do not have that many peaks.
     """
 
-    def __init__(self) -> None:
-        self.size = 0
-        self._peaks: list[bytes] = []
+    def __init__(self, size: int = 0, peaks: Sequence[bytes] = ()) -> None:
+        if size < 0 or size.bit_count() != len(peaks):
+            raise ValueError(f"{size} leaves do not have {len(peaks)} peaks")
+        self.size = size
+        self._peaks = list(peaks)
+
+    @property
+    def peaks(self) -> tuple[bytes, ...]:
+        """The roots of the complete subtrees, largest first."""
+        return tuple(self._peaks)
 
     def add(self, leaf: bytes) -> None:
         """Add one leaf *hash* at the right."""

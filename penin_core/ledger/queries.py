@@ -16,6 +16,9 @@ from .merkle import leaf_hash, root
 from .rows import COLUMNS, EVENT_KINDS, FLAGS
 from .schema import SELECT
 
+#: How many leaves ``leaves`` holds in memory.
+LEAVES_AT_ONCE = 4096
+
 
 class Cursor(Protocol):
     """The part of a database cursor that is used here."""
@@ -65,6 +68,24 @@ class Readable(ABC):
         with self._reading() as connection:
             leaves = connection.execute("SELECT leaf FROM entries ORDER BY idx")
             return root(leaf_hash(leaf) for (leaf,) in leaves).hex()
+
+    def leaves(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """Yield the leaves from index ``start`` to before ``stop``, by default to the end.
+
+        They are read some thousand at a time: what is appended meanwhile neither waits nor counts.
+
+        Raises:
+            LedgerInvalid: one of them is missing.
+        """
+        stop = self.size if stop is None else stop
+        query = "SELECT idx, leaf FROM entries WHERE idx >= ? AND idx < ? ORDER BY idx"
+        for at in range(start, stop, LEAVES_AT_ONCE):
+            end = min(at + LEAVES_AT_ONCE, stop)
+            with self._reading() as connection:
+                rows = list(connection.execute(query, (at, end)))
+            if [idx for idx, _ in rows] != list(range(at, end)):
+                raise LedgerInvalid(f"an entry between {at} and {end - 1} is missing")
+            yield from (leaf for _, leaf in rows)
 
     def entry(self, idx: int) -> StoredEntry:
         """Return one entry.

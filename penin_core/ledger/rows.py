@@ -7,8 +7,9 @@ the verification compares the tables with it, so a row can never say anything bu
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import datetime
+from functools import lru_cache
+from types import NoneType
 from typing import Any, NamedTuple
 
 from .leaves import Leaf, digest, read
@@ -102,24 +103,28 @@ COLUMNS = {
 #: The columns of ``runs`` that say yes or no.
 FLAGS = tuple(column.name for column in BODY_COLUMNS if column.type == "FLAG")
 
-_NAMES = frozenset(column.name for column in BODY_COLUMNS)
-#: What a column accepts, by exact type as JSON gives it, and what makes the stored value of it.
-_TYPES: dict[str, tuple[tuple[type, ...], Callable[[Any], str | int | float]]] = {
-    "TEXT": ((str,), str),
-    "REAL": ((int, float), float),
-    "INTEGER": ((int,), int),
-    "FLAG": ((bool,), int),
+_NAMES = tuple(column.name for column in BODY_COLUMNS)
+# ``detail`` is kept in the entry only.
+_ALLOWED = frozenset(_NAMES) | {"detail"}
+#: What a column accepts, by exact type as JSON gives it; SQLite stores a whole number in a REAL
+#: column as a float, and a bool as 0 or 1.
+_TYPES: dict[str, tuple[type, ...]] = {
+    "TEXT": (str,),
+    "REAL": (float, int),
+    "INTEGER": (int,),
+    "FLAG": (bool,),
 }
 
 
-def derive(data: bytes) -> Row:
-    """Return the row that belongs to a leaf.
+def derive(data: bytes, hashed: bytes | None = None) -> Row:
+    """Return the row that belongs to a leaf; ``hashed`` is its leaf hash where that is known.
 
     Raises:
         ValueError: the bytes are not a canonical leaf, or its body lacks what its kind demands.
     """
     leaf = read(data)
-    ts, hexadecimal = datetime.fromisoformat(leaf.ts).timestamp(), leaf_hash(data).hex()
+    ts = datetime.fromisoformat(leaf.ts).timestamp()
+    hexadecimal = (leaf_hash(data) if hashed is None else hashed).hex()
     if leaf.kind == RUN:
         cost = leaf.body.get("cost_micro_usd")
         values = _run_values(leaf.body)
@@ -131,15 +136,17 @@ def derive(data: bytes) -> Row:
     return Row("events", (ts, leaf.kind, _event_run_id(leaf), leaf.body_json, hexadecimal))
 
 
-def _run_values(body: dict[str, Any]) -> list[str | int | float | None]:
-    # ``detail`` is kept in the entry only.
-    unknown = body.keys() - _NAMES - {"detail"}
-    if unknown:
-        hint = "; money is an integer: cost_micro_usd" if "cost_usd" in unknown else ""
-        raise ValueError(f"run field {min(unknown)!r} is unknown{hint}")
+def _run_values(body: dict[str, Any]) -> tuple[str | int | float | None, ...]:
+    if not body.keys() <= _ALLOWED:
+        name = min(body.keys() - _ALLOWED)
+        hint = "; money is an integer: cost_micro_usd" if name == "cost_usd" else ""
+        raise ValueError(f"run field {name!r} is unknown{hint}")
     if not isinstance(body.get("detail", {}), dict):
         raise ValueError("run field 'detail' is not an object")
-    values = [_run_value(column, body.get(column.name)) for column in BODY_COLUMNS]
+    values = tuple(map(body.get, _NAMES))
+    wrong = _wrong_column(tuple(map(type, values)))
+    if wrong is not None:
+        raise ValueError(_refused(BODY_COLUMNS[wrong], values[wrong]))
     if not ID.fullmatch(body["id"]):
         raise ValueError(f"run id {body['id']!r} does not match {ID.pattern}")
     if (body.get("artifacts_path") is None) != (body.get("manifest_sha256") is None):
@@ -147,15 +154,20 @@ def _run_values(body: dict[str, Any]) -> list[str | int | float | None]:
     return values
 
 
-def _run_value(column: Column, value: Any) -> str | int | float | None:
+# The runs of a ledger have the same few combinations of types over and over.
+@lru_cache(maxsize=256)
+def _wrong_column(types: tuple[type, ...]) -> int | None:
+    """Return the first column whose value has a type that it does not accept."""
+    for at, (column, found) in enumerate(zip(BODY_COLUMNS, types, strict=True)):
+        if column.required if found is NoneType else found not in _TYPES[column.type]:
+            return at
+    return None
+
+
+def _refused(column: Column, value: Any) -> str:
     if value is None:
-        if column.required:
-            raise ValueError(f"run field {column.name!r} is missing")
-        return None
-    accepted, stored = _TYPES[column.type]
-    if type(value) not in accepted:
-        raise ValueError(f"run field {column.name!r} is {value!r}, expected {column.type.lower()}")
-    return stored(value)
+        return f"run field {column.name!r} is missing"
+    return f"run field {column.name!r} is {value!r}, expected {column.type.lower()}"
 
 
 def _event_run_id(leaf: Leaf) -> str | None:

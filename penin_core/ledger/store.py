@@ -16,9 +16,8 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -27,17 +26,15 @@ from penin_core.errors import LedgerInvalid, PeninError, StateError
 
 from . import queries
 from .audit import Verification
+from .drafts import Appendable, Draft
 from .files import FileLock, is_file
-from .leaves import make, timestamp
-from .merkle import leaf_hash
 from .queries import Entry, StoredEntry
-from .rows import RUN, Row, derive
 from .schema import APPLICATION_ID, INSERT, MIGRATIONS, PRAGMAS, SCHEMA_VERSION
 
 __all__ = ["Entry", "StoredEntry", "Verification", "WORMLedger"]
 
 
-class WORMLedger(queries.Readable):
+class WORMLedger(queries.Readable, Appendable):
     """A ledger that only grows, in the file ``path`` (``ledger.db`` of a state directory).
 
     The file is made by the first append; until then the ledger is empty. An object may be shared
@@ -73,31 +70,6 @@ class WORMLedger(queries.Readable):
             _close(self.lock, self._readers, [])
         _close(self.lock, [], self._writers)
 
-    def record_run(self, run: Mapping[str, Any]) -> Entry:
-        """Append a run: the columns of ``runs`` by name, and optionally an object ``detail``.
-
-        Money is ``cost_micro_usd``, an integer. A field that is missing or ``None`` was not
-        measured; ``id``, ``kind``, ``candidate_cfg_hash``, ``verdict`` and ``dry_run`` must be
-        there.
-
-        Raises: as ``record_many``.
-        """
-        return self.record_many([(RUN, run)])[0]
-
-    def record_event(self, kind: str, body: Mapping[str, Any], run_id: str | None = None) -> Entry:
-        """Append an event of one of ``EVENT_KINDS``; ``run_id`` becomes part of the body.
-
-        BOOTSTRAP, PROMOTE and ROLLBACK carry ``config``, ``config_hash`` and ``run_id`` of the
-        configuration that is the champion after the event.
-
-        Raises: as ``record_many``.
-        """
-        if run_id is not None:
-            if body.get("run_id", run_id) != run_id:
-                raise ValueError(f"run_id is {run_id!r}, but {body['run_id']!r} in the body")
-            body = {**body, "run_id": run_id}
-        return self.record_many([(kind, body)])[0]
-
     def record_many(self, items: Iterable[tuple[str, Mapping[str, Any]]]) -> list[Entry]:
         """Append ``(kind, body)`` pairs, all or none; when this returns they are on the disk.
 
@@ -108,15 +80,32 @@ class WORMLedger(queries.Readable):
             LedgerInvalid: the file is damaged, or an earlier write failed and the ledger no longer
                 verifies.
         """
-        ts = timestamp(datetime.now(UTC))
-        leaves = [make(kind, ts, body) for kind, body in items]
-        rows = [derive(leaf) for leaf in leaves]
-        if not leaves:
-            return []
+        draft = Draft.of(items)
+        return self.record(draft) if draft.leaves else []
+
+    def record(self, draft: Draft) -> list[Entry]:
+        """Append a draft, all of it or nothing.
+
+        Raises: as ``record_many``.
+        """
+        (found,) = self.append([draft])
+        if isinstance(found, ValueError):
+            raise found
+        return found
+
+    def append(self, drafts: Sequence[Draft]) -> list[list[Entry] | ValueError]:
+        """Append drafts in one transaction; for one that breaks a rule, return the error instead.
+
+        Raises: StateError, LedgerInvalid: as ``record_many``; then none is known to be appended.
+        """
         with self.lock:
-            first = self._append(leaves, rows)
-        hashes = (leaf_hash(leaf).hex() for leaf in leaves)
-        return [Entry(idx, hexadecimal, ts) for idx, hexadecimal in enumerate(hashes, first)]
+            try:
+                return [*self._append(drafts)]
+            except ValueError as error:
+                if len(drafts) == 1:
+                    return [error]
+                # One of them took all others with it: each has to stand for itself.
+                return [found for draft in drafts for found in self.append([draft])]
 
     def verify(self) -> Verification:
         """Check everything that this file can prove, in one snapshot; name what fails first.
@@ -126,11 +115,9 @@ class WORMLedger(queries.Readable):
         in this file: compare with the champion pointer or with a root that was kept elsewhere.
         """
         with self._reading() as connection, _blank() as blank:
-            # Text that is no longer UTF-8 must differ, not raise.
-            connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
             try:
                 connection.execute("BEGIN")
-                return queries.check(connection, blank)
+                return _checked(connection, blank)
             except sqlite3.DatabaseError as error:
                 return Verification(False, 0, "", reason=f"{self.path} is damaged: {error}")
             finally:
@@ -145,15 +132,12 @@ class WORMLedger(queries.Readable):
             values = {name: _pragma(connection, name) for name in names}
         return {**values, "sqlite_version": sqlite3.sqlite_version}
 
-    def _append(self, leaves: list[bytes], rows: list[Row]) -> int:
-        """Write entries and rows in one transaction; return the index of the first."""
+    def _append(self, drafts: Sequence[Draft]) -> list[list[Entry]]:
+        """Write drafts in one transaction, all or none."""
         connection = self._writer()
         try:
             connection.execute("BEGIN IMMEDIATE")
-            first = queries.size(connection)
-            for idx, (leaf, row) in enumerate(zip(leaves, rows, strict=True), first):
-                connection.execute("INSERT INTO entries VALUES (?, ?)", (idx, leaf))
-                connection.execute(INSERT[row.table], (*row.values, idx))
+            found = [_insert(connection, draft) for draft in drafts]
             connection.execute("COMMIT")
         except sqlite3.IntegrityError as error:
             raise ValueError(f"the ledger refuses this: {error}") from error
@@ -166,7 +150,7 @@ class WORMLedger(queries.Readable):
         finally:
             if self._writers:
                 _roll_back(connection)
-        return first
+        return found
 
     def _writer(self) -> sqlite3.Connection:
         if not self._writers:
@@ -194,6 +178,14 @@ class WORMLedger(queries.Readable):
                 raise _explained(error, self.path, "read") from error
 
 
+def _insert(connection: sqlite3.Connection, draft: Draft) -> list[Entry]:
+    first = queries.size(connection)
+    for idx, (leaf, row) in enumerate(zip(draft.leaves, draft.rows, strict=True), first):
+        connection.execute("INSERT INTO entries VALUES (?, ?)", (idx, leaf))
+        connection.execute(INSERT[row.table], (*row.values, idx))
+    return draft.entries(first)
+
+
 def _close(
     lock: FileLock, readers: list[sqlite3.Connection], writers: list[sqlite3.Connection]
 ) -> None:
@@ -203,6 +195,15 @@ def _close(
         with lock:
             writers.pop().close()
         lock.close()
+
+
+def _checked(connection: sqlite3.Connection, blank: sqlite3.Connection) -> Verification:
+    try:
+        return queries.check(connection, blank)
+    except sqlite3.OperationalError:
+        # Text that is no longer UTF-8 must differ, not raise.
+        connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
+        return queries.check(connection, blank)
 
 
 @contextmanager

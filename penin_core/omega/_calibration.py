@@ -6,7 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from penin_core.omega._numbers import binary, count, same_length, unit
+import numpy as np
+from numpy.typing import NDArray
+
+from penin_core.omega._columns import binary_column, sorted_outcomes, unit_column
+from penin_core.omega._exact import exact_parts, segment_starts, sizes_of
+from penin_core.omega._numbers import count, same_length
 
 N_BINS = 10
 SCHEME = "equal_mass"
@@ -24,6 +29,19 @@ class CalibrationError:
     rms_debiased: float
 
 
+@dataclass(frozen=True)
+class Bin:
+    """Samples of similar probability."""
+
+    size: int
+    #: How many of them came true.
+    hits: int
+    #: Doubles whose sum is exactly the sum of the probabilities.
+    expected: Sequence[float]
+    #: Sum of p(1 - p).
+    variance: float
+
+
 def expected_calibration_error(
     probs: Sequence[float],
     labels: Sequence[int | bool],
@@ -33,52 +51,59 @@ def expected_calibration_error(
     """Return how far stated probabilities lie from the observed frequencies.
 
     Symbols: ECE = Σ_b (n_b / n)·|ȳ_b - p̄_b|. ``equal_mass`` puts equal probabilities into one bin,
-    so the order of the samples is irrelevant; ``equal_width`` cuts [0, 1] evenly.
+    so the order of the samples is irrelevant; ``equal_width`` cuts [0, 1] evenly. Arrays are
+    taken as they are: a million samples take about 0.03 s.
     Source: Roelofs et al. 2022, arXiv 2012.08668; debiasing after Bröcker 2012,
     doi 10.1007/s00382-011-1191-1, and Kumar et al. 2019, arXiv 1909.10155.
 
     Raises: ValueError for no samples, lengths that differ, probabilities outside [0, 1], labels
     other than 0 and 1, n_bins below 1, or an unknown scheme.
     """
-    n = same_length(probs=probs, labels=labels)
-    if n == 0:
-        raise ValueError("there are no samples to measure calibration on")
-    pairs = sorted(
-        (unit("probs", p), binary("labels", y)) for p, y in zip(probs, labels, strict=True)
-    )
-    size = count("n_bins", n_bins, least=1)
-    probabilities = [p for p, _ in pairs]
-    bins: dict[int, list[tuple[float, int]]] = {}
-    for pair, place in zip(pairs, _bin_places(probabilities, size, scheme), strict=True):
-        bins.setdefault(place, []).append(pair)
-    parts = [_bin_terms(members) for members in bins.values()]
-    ece, floor, squared = (math.fsum(terms) / n for terms in zip(*parts, strict=True))
+    terms = [_bin_terms(found) for found in binned(probs, labels, n_bins, scheme)]
+    ece, floor, squared = (math.fsum(parts) / len(probs) for parts in zip(*terms, strict=True))
     return CalibrationError(min(1.0, ece), min(1.0, floor), min(1.0, math.sqrt(max(0.0, squared))))
 
 
-def _bin_places(ordered: list[float], n_bins: int, scheme: str) -> list[int]:
-    """Return the bin of each probability; the probabilities are in ascending order."""
+def binned(
+    probs: Sequence[float], labels: Sequence[int | bool], n_bins: int, scheme: str
+) -> list[Bin]:
+    """Return the bins that hold samples; raises as ``expected_calibration_error`` does."""
+    n = same_length(probs=probs, labels=labels)
+    if n == 0:
+        raise ValueError("there are no samples to measure calibration on")
+    p, y = sorted_outcomes(unit_column("probs", probs), binary_column("labels", labels))
+    starts = _bin_starts(p, count("n_bins", n_bins, least=1), scheme)
+    hits = np.add.reduceat(y, starts, dtype=np.int64).tolist()
+    variances = np.add.reduceat(p * (1 - p), starts).tolist()
+    columns = sizes_of(starts, n), hits, exact_parts(p, starts), variances
+    return [Bin(*column) for column in zip(*columns, strict=True)]
+
+
+def _bin_starts(ordered: NDArray[np.float64], n_bins: int, scheme: str) -> NDArray[np.intp]:
+    """Return where the bins that hold samples begin."""
     if scheme == "equal_width":
-        return [min(n_bins - 1, int(p * n_bins)) for p in ordered]
+        # Beyond 2^53 the bins are narrower than the doubles lie apart.
+        width = float(min(n_bins, 2**53))
+        return segment_starts(np.minimum(np.floor(ordered * width), width - 1))
     if scheme != "equal_mass":
         raise ValueError(f"scheme must be 'equal_mass' or 'equal_width', got {scheme!r}")
     n = len(ordered)
-    places: list[int] = []
-    while len(places) < n:
-        below = len(places)
-        ties = 1
-        while below + ties < n and ordered[below + ties] == ordered[below]:
-            ties += 1
-        # The bin that holds the middle of the tied samples, in whole numbers.
-        places += [min(n_bins - 1, n_bins * (2 * below + ties) // (2 * n))] * ties
-    return places
+    # With as many bins as samples, every value has a bin of its own already.
+    bins = min(n_bins, n)
+    edges = np.arange(1, bins)
+    there = ordered[edges * n // bins]
+    below = np.searchsorted(ordered, there, side="left")
+    upto = np.searchsorted(ordered, there, side="right")
+    # Equal values go together where their middle lies, in whole numbers.
+    starts = np.where(bins * (below + upto) >= 2 * n * edges, below, upto)
+    return np.unique(np.concatenate([[0], starts[starts < n]])).astype(np.intp)
 
 
-def _bin_terms(members: list[tuple[float, int]]) -> tuple[float, float, float]:
+def _bin_terms(found: Bin) -> tuple[float, float, float]:
     """Return n_b times the gap, the noise floor and the debiased squared gap of one bin."""
-    size = len(members)
-    frequency = sum(outcome for _, outcome in members) / size
-    gap = abs(math.fsum(outcome - p for p, outcome in members)) / size
-    variance = math.fsum(p * (1 - p) for p, _ in members) / size
+    size = found.size
+    frequency = found.hits / size
+    gap = abs(math.fsum([found.hits, *(-part for part in found.expected)])) / size
     noise = frequency * (1 - frequency) / (size - 1) if size > 1 else 0.0
-    return size * gap, math.sqrt(2 * variance * size / math.pi), size * (gap * gap - noise)
+    # size · √(2v / (π·size)) with the mean variance v of the bin.
+    return size * gap, math.sqrt(2 * found.variance / math.pi), size * (gap * gap - noise)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 
-from penin_core.omega._numbers import binary, count, non_negative, same_length
+import numpy as np
+from numpy.typing import NDArray
+
+from penin_core.omega._columns import binary_column, coded
+from penin_core.omega._numbers import count, non_negative, same_length
 
 #: Rough estimate of kg CO2e per 1,000 tokens, for models that do not state their own.
 KG_PER_1K_TOKENS = 0.0002
@@ -12,7 +17,26 @@ KG_PER_1K_TOKENS = 0.0002
 WORST_RHO_BIAS = 1e6
 
 
-def rho_bias(predictions: Sequence[int | bool], groups: Sequence[str]) -> float | None:
+@dataclass(frozen=True)
+class Tally:
+    """How many predictions there are by group, and how many of them are favourable."""
+
+    groups: Sequence[Hashable]
+    sizes: NDArray[np.int64]
+    favourable: NDArray[np.int64]
+
+    @property
+    def rates(self) -> NDArray[np.float64]:
+        """The favourable rate of every group."""
+        return self.favourable / self.sizes
+
+    @property
+    def gap(self) -> float:
+        """The difference of the highest and the lowest rate."""
+        return float(self.rates.max() - self.rates.min())
+
+
+def rho_bias(predictions: Sequence[int | bool], groups: Sequence[Hashable]) -> float | None:
     """Return the ratio of the highest to the lowest favourable rate over groups, at least 1.
 
     The reciprocal of the disparate-impact ratio: 1.25 is the four-fifths rule. 1 when no group
@@ -20,16 +44,17 @@ def rho_bias(predictions: Sequence[int | bool], groups: Sequence[str]) -> float 
 
     Raises: ValueError for lengths that differ or predictions other than 0 and 1.
     """
-    rates = [sum(seen) / len(seen) for seen in by_group(predictions, groups).values()]
-    if len(rates) < 2:
+    tally = by_group(predictions, groups)
+    if len(tally.groups) < 2:
         return None
-    if max(rates) == 0:
+    lowest, highest = float(tally.rates.min()), float(tally.rates.max())
+    if highest == 0:
         return 1.0
-    return max(rates) / min(rates) if min(rates) > 0 else WORST_RHO_BIAS
+    return highest / lowest if lowest > 0 else WORST_RHO_BIAS
 
 
 def fairness_equalized_odds(
-    predictions: Sequence[int | bool], labels: Sequence[int | bool], groups: Sequence[str]
+    predictions: Sequence[int | bool], labels: Sequence[int | bool], groups: Sequence[Hashable]
 ) -> float | None:
     """Return 1 - max(TPR gap, FPR gap) over groups, in [0, 1].
 
@@ -39,19 +64,12 @@ def fairness_equalized_odds(
 
     Raises: ValueError for lengths that differ or values other than 0 and 1.
     """
-    same_length(predictions=predictions, labels=labels, groups=groups)
-    truths = [binary("labels", label) for label in labels]
-    gaps = []
-    for actual in (1, 0):
-        chosen = [i for i, truth in enumerate(truths) if truth == actual]
-        members = by_group([predictions[i] for i in chosen], [groups[i] for i in chosen])
-        if len(members) >= 2:
-            gaps.append(_rate_gap(members))
-    return 1 - max(gaps) if gaps else fairness_demographic_parity(predictions, groups)
+    compared = compared_tallies(predictions, labels, groups)
+    return 1 - max(tally.gap for tally in compared) if compared else None
 
 
 def fairness_demographic_parity(
-    predictions: Sequence[int | bool], groups: Sequence[str]
+    predictions: Sequence[int | bool], groups: Sequence[Hashable]
 ) -> float | None:
     """Return 1 - the gap of the favourable rates over groups, in [0, 1].
 
@@ -59,21 +77,46 @@ def fairness_demographic_parity(
 
     Raises: ValueError for lengths that differ or predictions other than 0 and 1.
     """
-    members = by_group(predictions, groups)
-    return 1 - _rate_gap(members) if len(members) >= 2 else None
+    tally = by_group(predictions, groups)
+    return 1 - tally.gap if len(tally.groups) >= 2 else None
 
 
-def by_group(predictions: Sequence[int | bool], groups: Sequence[str]) -> dict[str, list[int]]:
+def by_group(predictions: Sequence[int | bool], groups: Sequence[Hashable]) -> Tally:
+    """Return the tally of the predictions; raises as ``rho_bias`` does."""
     same_length(predictions=predictions, groups=groups)
-    by_group: dict[str, list[int]] = {}
-    for prediction, group in zip(predictions, groups, strict=True):
-        by_group.setdefault(group, []).append(binary("predictions", prediction))
-    return by_group
+    names, codes = coded(groups)
+    return _tally(names, codes * 2 + binary_column("predictions", predictions))
 
 
-def _rate_gap(by_group: Mapping[str, list[int]]) -> float:
-    rates = [sum(seen) / len(seen) for seen in by_group.values()]
-    return max(rates) - min(rates)
+def compared_tallies(
+    predictions: Sequence[int | bool], labels: Sequence[int | bool], groups: Sequence[Hashable]
+) -> list[Tally]:
+    """Return the tallies whose gaps count for equalized odds: by true label, or else over all.
+
+    None of them with fewer than two groups. Raises as ``fairness_equalized_odds`` does.
+    """
+    same_length(predictions=predictions, labels=labels, groups=groups)
+    names, codes = coded(groups)
+    truths = binary_column("labels", labels)
+    cells = (codes * 2 + binary_column("predictions", predictions)) * 2 + truths
+    counted = np.bincount(cells, minlength=4 * len(names)).reshape(len(names), 2, 2)
+    by_label = [_among(names, counted[:, :, actual]) for actual in (1, 0)]
+    for tallies in (by_label, [_among(names, counted.sum(axis=2))]):
+        if compared := [tally for tally in tallies if len(tally.groups) >= 2]:
+            return compared
+    return []
+
+
+def _tally(names: Sequence[Hashable], cells: NDArray[np.intp]) -> Tally:
+    counted = np.bincount(cells, minlength=2 * len(names)).reshape(len(names), 2)
+    return _among(names, counted)
+
+
+def _among(names: Sequence[Hashable], counted: NDArray[np.int64]) -> Tally:
+    """Return the tally of (unfavourable, favourable) counts, without the groups of nobody."""
+    sizes = counted.sum(axis=1)
+    present = np.flatnonzero(sizes)
+    return Tally([names[i] for i in present.tolist()], sizes[present], counted[present, 1])
 
 
 def eco_impact_kg(

@@ -43,7 +43,9 @@ def crossing_probability(gain: float, discordance: float, n: int, alpha: float) 
     # Bernstein's inequality leaves less than 1e-15 beyond this many discordant pairs.
     reach = tasks * share + 10 * math.sqrt(tasks * share * (1 - share)) + 40
     pairs = min(tasks, math.ceil(reach))
-    return float(_binomial(tasks, share)[: pairs + 1] @ _crossing_by_pair(win, pairs, level(alpha)))
+    return float(
+        binomial_law(tasks, share)[: pairs + 1] @ _crossing_by_pair(win, pairs, level(alpha))
+    )
 
 
 def smallest_provable_gain(
@@ -105,8 +107,8 @@ def _wins_needed(pairs: int, alpha: float) -> tuple[int, ...]:
     return tuple(needed)
 
 
-def _binomial(n: int, p: float) -> NDArray[np.float64]:
-    """Return the probabilities of 0 ... n successes."""
+def binomial_law(n: int, p: float) -> NDArray[np.float64]:
+    """Return the probabilities of 0 ... n successes, for 0 < p <= 1."""
     if p == 1:
         return np.concatenate([np.zeros(n), np.ones(1)])
     steps = np.arange(1, n + 1)

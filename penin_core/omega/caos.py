@@ -8,19 +8,40 @@ because it grows with uncertainty.
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Hashable, Sequence
 from typing import overload
 
 from penin_core.omega._numbers import (
     available_mean,
-    count,
     finite,
-    mean,
     non_negative,
     optional_unit,
-    unit,
 )
+from penin_core.omega._answers import (
+    epistemic_uncertainty,
+    majority_disagreement,
+    ngram_redundancy,
+    outcome_shift,
+    pairwise_agreement,
+    response_noise,
+    token_excess,
+    verified_share,
+)
+
+__all__ = [
+    "caos_autoevolution",
+    "caos_consistency",
+    "caos_openness",
+    "caos_plus",
+    "caos_silence",
+    "epistemic_uncertainty",
+    "majority_disagreement",
+    "ngram_redundancy",
+    "outcome_shift",
+    "pairwise_agreement",
+    "response_noise",
+    "token_excess",
+    "verified_share",
+]
 
 #: tanh rounds to 1 in doubles above about 19; the range stays open at 1.
 _LARGEST = math.nextafter(1.0, 0.0)
@@ -146,35 +167,3 @@ def caos_silence(
         return None
     loud, repeated, long = (part for part in parts if part is not None)
     return 0.5 * (1 - loud) + 0.25 * (1 - repeated) + 0.25 * (1 - long)
-
-
-def pairwise_agreement(answers: Sequence[Sequence[Hashable]]) -> float | None:
-    """Return the unbiased probability in [0, 1] that two runs of a task agree, averaged over tasks.
-
-    ``answers`` holds the normalised answers of the repeats, task by task:
-    mean over tasks of Σ n_a(n_a - 1) / (r(r - 1)). Tasks with fewer than two repeats say
-    nothing; None when no task has two.
-
-    Raises: ValueError for a plain string in the place of a task's answers.
-    """
-    agreements = []
-    for repeats in answers:
-        if isinstance(repeats, str):
-            raise ValueError(f"each task needs a sequence of answers, got {repeats!r}")
-        runs = len(repeats)
-        if runs >= 2:
-            same = sum(n * (n - 1) for n in Counter(repeats).values())
-            agreements.append(same / (runs * (runs - 1)))
-    return mean(agreements) if agreements else None
-
-
-def ngram_redundancy(tokens: Sequence[str], n: int = 4) -> float:
-    """Return the share in [0, 1) of a response's n-grams that repeat an earlier one.
-
-    1 - distinct / total; 0 for a response with fewer than n tokens.
-
-    Raises: ValueError unless n is a whole number of at least 1.
-    """
-    size = count("n", n, least=1)
-    grams = [tuple(tokens[i : i + size]) for i in range(len(tokens) - size + 1)]
-    return unit("redundancy", 1 - len(set(grams)) / len(grams)) if grams else 0.0

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TypedDict
 
-from penin_core.omega._numbers import TOLERANCE, finite, is_finite, mean, non_negative
+from penin_core.omega._numbers import TOLERANCE, binary, finite, is_finite, mean, non_negative
 from penin_core.omega._student import student_quantile
 
 _STRICT = {
@@ -17,15 +17,17 @@ _STRICT = {
     "eco_max_kg": 1.0,
     "min_samples": 30,
     "min_group_size": 10,
+    "use_bounds": 1,
 }
 
 #: Limits by profile. ``strict`` is the default of the functions; ``standard`` holds the smallest
 #: limits that 100 to 200 tasks can verify, with the four-fifths rule (29 CFR 1607.4(D)) for bias.
+#: ``use_bounds`` 1 makes an attestation gate the worse end of each metric's interval, 0 the value.
 PROFILES: Mapping[str, Mapping[str, float]] = MappingProxyType(
     {
         "strict": MappingProxyType(_STRICT),
         "standard": MappingProxyType(
-            _STRICT | {"ece_max": 0.10, "rho_bias_max": 1.25, "min_samples": 100}
+            _STRICT | {"ece_max": 0.10, "rho_bias_max": 1.25, "min_samples": 100, "use_bounds": 0}
         ),
     }
 )
@@ -43,14 +45,15 @@ class GateDetail(TypedDict):
 def merged_thresholds(thresholds: Mapping[str, float] | None) -> dict[str, float]:
     """Return the ``strict`` limits overlaid with ``thresholds``.
 
-    Raises: ValueError for an unknown name or a value that is not finite: a typing mistake must
-    not mean the default.
+    Raises: ValueError for an unknown name, a value that is not finite, or ``use_bounds`` other
+    than 0 and 1: a typing mistake must not mean the default.
     """
     merged = dict(PROFILES["strict"])
     for name, value in (thresholds or {}).items():
         if name not in merged:
             raise ValueError(f"unknown threshold {name!r}; known are {', '.join(merged)}")
         merged[name] = finite(name, value)
+    binary("use_bounds", merged["use_bounds"])
     return merged
 
 
@@ -65,7 +68,8 @@ def sigma_guard(
     """Return whether every ethics gate holds, and the detail of each.
 
     Gates: 0 <= ece <= ece_max, 1 <= rho_bias <= rho_bias_max, fairness_min <= fairness <= 1,
-    consent and eco exactly ``True``. All are evaluated. A value that is missing, NaN, of the
+    consent and eco exactly ``True``. The values are judged as they come: whoever wants bounds gated
+    passes bounds. All gates are evaluated. A value that is missing, NaN, of the
     wrong type or out of its range fails its gate and is shown as None.
 
     Raises: ValueError for wrong thresholds only.

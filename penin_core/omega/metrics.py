@@ -2,175 +2,94 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
-import unicodedata
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from penin_core.omega._numbers import count, finite, mean, non_negative, same_length, unit
+import numpy as np
+from numpy.typing import NDArray
+
+from penin_core.omega._columns import number_column, unit_column
+from penin_core.omega._exact import exact_sum
+from penin_core.omega._numbers import (
+    count,
+    mean,
+    non_negative,
+    optional_unit,
+    same_length,
+    unit,
+)
+from penin_core.omega._objects import field_f1, object_exact, parse_json_object
+from penin_core.omega._text import exact_match, normalize_text, rouge_l_f, token_f1
+
+__all__ = [
+    "COST_WEIGHTS",
+    "composition_score",
+    "cost_ratio",
+    "cost_score",
+    "exact_match",
+    "exact_mean",
+    "field_f1",
+    "learning_gain",
+    "learning_score",
+    "normalize_text",
+    "object_exact",
+    "parse_json_object",
+    "pass_at_k",
+    "robustness",
+    "rouge_l_f",
+    "stability_score",
+    "token_f1",
+    "utility_score",
+]
 
 #: How much money, time and tokens weigh in the cost.
 COST_WEIGHTS: Mapping[str, float] = {"cost_usd": 0.5, "latency_ms": 0.3, "tokens": 0.2}
 
 
-class _Unpunctuated(dict[int, int | None]):
-    """A table for ``str.translate`` that deletes the characters of the Unicode classes P*."""
+def exact_mean(values: Sequence[float]) -> float:
+    """Return the mean of finite numbers, exactly summed: their order does not matter.
 
-    def __missing__(self, code: int) -> int | None:
-        kept = None if unicodedata.category(chr(code)).startswith("P") else code
-        self[code] = kept
-        return kept
-
-
-_UNPUNCTUATED = _Unpunctuated()
-
-
-def normalize_text(text: str) -> str:
-    """Return the text in NFKC, case-folded, without punctuation (Unicode P*), spaces collapsed."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(folded.translate(_UNPUNCTUATED).split())
-
-
-def exact_match(prediction: str, reference: str) -> float:
-    """Return 1 if the normalised texts are equal, else 0."""
-    return float(normalize_text(prediction) == normalize_text(reference))
-
-
-def token_f1(prediction: str, reference: str) -> float:
-    """Return the F1 in [0, 1] of the words that both normalised texts share, with their counts.
-
-    Both empty: 1; one empty: 0.
+    Raises: ValueError for no values, or one that is not a finite number.
     """
-    found, wanted = normalize_text(prediction).split(), normalize_text(reference).split()
-    return _f1((Counter(found) & Counter(wanted)).total(), len(found), len(wanted))
+    if len(values) == 0:
+        raise ValueError("there are no values to take the mean of")
+    return exact_sum(number_column("values", values)) / len(values)
 
 
-def rouge_l_f(prediction: str, reference: str) -> float:
-    """Return the F1 in [0, 1] of the longest common subsequence of words of the normalised texts.
+def utility_score(families: Mapping[str, Sequence[float]]) -> float:
+    """Return U in [0, 1]: the mean over the families of metrics of the mean score in each.
 
-    Both empty: 1; one empty: 0. Source: Lin 2004, "ROUGE: a package for automatic evaluation of
-    summaries", with equal weight on precision and recall.
+    ``families`` maps names like ``em``, ``f1`` and ``rouge`` to the scores of their tasks. Every
+    family weighs the same, however many tasks it has.
+
+    Raises: ValueError for scores outside [0, 1], no family, or one without scores.
     """
-    found, wanted = normalize_text(prediction).split(), normalize_text(reference).split()
-    return _f1(_common_subsequence(found, wanted), len(found), len(wanted))
+    if empty := [name for name, scores in families.items() if len(scores) == 0]:
+        raise ValueError(f"no scores in {', '.join(empty)}")
+    if not families:
+        raise ValueError("there are no families of metrics")
+    return mean(exact_mean(unit_column(name, scores)) for name, scores in families.items())
 
 
-def _f1(shared: int, found: int, wanted: int) -> float:
-    return 2 * shared / (found + wanted) if found + wanted else 1.0
+def stability_score(ece: float | None, robustness: float | None) -> float | None:
+    """Return S = min(1 - ECE, robustness) in [0, 1], or None where one was not measured.
 
-
-def _common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
-    """Return the length of the longest common subsequence.
-
-    Bit-parallel, one big integer per word; source: Hyyrö 2004, "Bit-parallel LCS-length
-    computation revisited".
+    Raises: ValueError for a part outside [0, 1].
     """
-    places: dict[str, int] = {}
-    for i, word in enumerate(first):
-        places[word] = places.get(word, 0) | 1 << i
-    everything = (1 << len(first)) - 1
-    unmatched = everything
-    for word in second:
-        matches = unmatched & places.get(word, 0)
-        unmatched = (unmatched + matches | unmatched - matches) & everything
-    return len(first) - unmatched.bit_count()
+    error, kept = optional_unit("ece", ece), optional_unit("robustness", robustness)
+    return None if error is None or kept is None else min(1 - error, kept)
 
 
-def parse_json_object(text: str) -> dict[str, Any] | None:
-    """Return the JSON object that the text is, or else the first one that it contains, or None.
+def learning_score(reuse: float | None, composition: float | None) -> float | None:
+    """Return L in [0, 1], the mean of reuse and composition, or None where one was not measured.
 
-    None as well for a text that is some other JSON value, duplicate keys, NaN, infinities, and an
-    object that is broken or nested too deeply.
+    Both are measured on a frozen configuration, so this is learning within the context.
+
+    Raises: ValueError for a part outside [0, 1].
     """
-    stripped = text.strip()
-    start = stripped.find("{")
-    if start < 0:
-        return None
-    try:
-        if start > 0 and _is_json(stripped):
-            return None
-        value, _ = _DECODER.raw_decode(stripped, start)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _is_json(text: str) -> bool:
-    try:
-        _DECODER.decode(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a key occurs twice in one object")
-    return members
-
-
-def _finite_literal(literal: str) -> float:
-    return finite("number", float(literal))
-
-
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_float=_finite_literal, parse_constant=_finite_literal
-)
-
-
-def field_f1(prediction: object, reference: object) -> float:
-    """Return the F1 in [0, 1] of the key/value pairs that two JSON objects share.
-
-    Nested objects and arrays count leaf by leaf, under their full path. Texts are equal when they
-    are after normalisation, numbers when their values are; a boolean is not a number. Both
-    empty: 1; one empty, or a prediction that is no object: 0.
-
-    Raises: ValueError for a reference that is no object.
-    """
-    if not isinstance(reference, Mapping):
-        raise ValueError(f"the reference must be an object, got {reference!r}")
-    if not isinstance(prediction, Mapping):
-        return 0.0
-    found, wanted = _leaves(prediction), _leaves(reference)
-    shared = sum(1 for path, leaf in wanted.items() if path in found and found[path] == leaf)
-    return _f1(shared, len(found), len(wanted))
-
-
-def object_exact(prediction: object, reference: object) -> float:
-    """Return 1 if two JSON objects agree in every pair, compared as ``field_f1`` does, else 0.
-
-    Raises: ValueError for a reference that is no object.
-    """
-    return float(field_f1(prediction, reference) == 1.0)
-
-
-def _leaves(members: Mapping[str, Any]) -> dict[tuple[object, ...], tuple[str, object]]:
-    """Return the leaves by path, as (kind, value) so that 1, true and "1" differ."""
-    leaves: dict[tuple[object, ...], tuple[str, object]] = {}
-    pending: list[tuple[tuple[object, ...], object]] = [((key,), v) for key, v in members.items()]
-    while pending:
-        path, value = pending.pop()
-        if isinstance(value, Mapping) and value:
-            pending += [((*path, key), item) for key, item in value.items()]
-        elif isinstance(value, (list, tuple)) and value:
-            pending += [((*path, i), item) for i, item in enumerate(value)]
-        else:
-            leaves[path] = _leaf(value)
-    return leaves
-
-
-def _leaf(value: object) -> tuple[str, object]:
-    if isinstance(value, str):
-        return "text", normalize_text(value)
-    if isinstance(value, (Mapping, list, tuple)):
-        return "object" if isinstance(value, Mapping) else "array", None
-    if isinstance(value, bool) or value is None:
-        return "literal", value
-    return "number", value
+    reused, composed = optional_unit("reuse", reuse), optional_unit("composition", composition)
+    return None if reused is None or composed is None else (reused + composed) / 2
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
@@ -229,20 +148,47 @@ def robustness(original: Sequence[float], perturbed: Sequence[Sequence[float]]) 
     """Return the share in [0, 1] of the score that survives changes which keep the meaning.
 
     Mean over the tasks with s > 0 of mean_k min(1, s_k / s), where ``perturbed`` holds the scores
-    s_k of each task's perturbed forms. 0 when no task was solved.
+    s_k of each task's perturbed forms. 0 when no task was solved. A two-dimensional array of
+    scores, a row for every task, is taken as it is.
 
     Raises: ValueError for scores outside [0, 1], lengths that differ, or a solved task without
     perturbed forms.
     """
     same_length(original=original, perturbed=perturbed)
-    kept = []
+    if isinstance(perturbed, np.ndarray) and perturbed.ndim == 2:
+        columns = [unit_column("perturbed", column) for column in perturbed.T]
+        kept = _kept_by_column(unit_column("original", original), columns)
+        return exact_sum(kept) / len(kept) if len(kept) else 0.0
+    shares = []
     for score, forms in zip(original, perturbed, strict=True):
         before, after = unit("original", score), [unit("perturbed", form) for form in forms]
         if before > 0:
-            if not after:
-                raise ValueError("a solved task has no perturbed forms")
-            kept.append(mean(min(1.0, form / before) for form in after))
-    return mean(kept) if kept else 0.0
+            shares.append(_kept(before, after))
+    return mean(shares) if shares else 0.0
+
+
+def _kept(before: float, after: Sequence[float]) -> float:
+    if not after:
+        raise ValueError("a solved task has no perturbed forms")
+    total = 0.0
+    for form in after:
+        total += min(1.0, form / before)
+    return total / len(after)
+
+
+def _kept_by_column(
+    before: NDArray[np.float64], columns: Sequence[NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """Return what ``_kept`` says of every solved task, bit for bit."""
+    solved = before > 0
+    if not columns and solved.any():
+        raise ValueError("a solved task has no perturbed forms")
+    scores = before[solved]
+    total = np.zeros(len(scores))
+    with np.errstate(over="ignore"):
+        for column in columns:
+            total += np.minimum(1.0, column[solved] / scores)
+    return total / max(1, len(columns))
 
 
 def learning_gain(acc_zero_shot: float, acc_k_shot: float) -> float:

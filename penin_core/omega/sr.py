@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import groupby
 from typing import overload
 
+import numpy as np
+
+from penin_core.omega._columns import binary_column, sorted_outcomes, unit_column
+from penin_core.omega._exact import exact_sum, segment_starts
 from penin_core.omega._numbers import (
-    binary,
     count,
     finite,
     harmonic_mean,
-    mean,
     non_negative,
     optional_unit,
     same_length,
-    unit,
 )
 
 
@@ -112,6 +112,15 @@ def _power_mean(pairs: Sequence[tuple[float, float]], p: float) -> float:
     return min(highest, max(lowest, lowest * math.exp(math.log1p(excess) / p)))
 
 
+def sr_awareness(ece: float | None) -> float | None:
+    """Return 1 - ECE in [0, 1]: how truthfully confidence is stated; None where not measured.
+
+    Raises: ValueError for an error outside [0, 1].
+    """
+    error = optional_unit("ece", ece)
+    return None if error is None else 1 - error
+
+
 def sr_autocorrection(failed: int, fixed: int) -> float:
     """Return (fixed + 1) / (failed + 1) in (0, 1].
 
@@ -136,21 +145,17 @@ def sr_metacognition(confidence: Sequence[float], correct: Sequence[int | bool])
     than 0 and 1.
     """
     total = same_length(confidence=confidence, correct=correct)
-    pairs = sorted(
-        (unit("confidence", p), binary("correct", y))
-        for p, y in zip(confidence, correct, strict=True)
-    )
-    if not pairs:
+    levels, outcomes = unit_column("confidence", confidence), binary_column("correct", correct)
+    if total == 0:
         return None
-    right = sum(outcome for _, outcome in pairs)
+    levels, outcomes = sorted_outcomes(levels, outcomes)
+    right = int(outcomes.sum(dtype=np.int64))
     if right in (0, total):
-        return 1 - abs(mean(p for p, _ in pairs) - right / total)
-    wrong_below = twice_ordered = 0
-    for _, group in groupby(pairs, key=lambda pair: pair[0]):
-        outcomes = [outcome for _, outcome in group]
-        hits = sum(outcomes)
-        misses = len(outcomes) - hits
-        twice_ordered += hits * (2 * wrong_below + misses)
-        wrong_below += misses
+        return 1 - abs(exact_sum(levels) / total - right / total)
+    starts = segment_starts(levels)
+    hits = np.add.reduceat(outcomes, starts, dtype=np.int64)
+    misses = np.diff(starts, append=total) - hits
+    # Whole numbers: twice the wrong answers below each right one, and the ties once.
+    twice_ordered = int(np.dot(hits, 2 * np.cumsum(misses) - misses))
     comparisons = right * (total - right)
     return max(0, twice_ordered - comparisons) / comparisons

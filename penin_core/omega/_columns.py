@@ -1,0 +1,113 @@
+"""Series as arrays: checked like single numbers, one by one where anything is unusual."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from penin_core.omega._numbers import SNAP, binary, finite, unit
+
+# Group numbers that lie within this span are counted without sorting them.
+_DENSE = 65_536
+
+
+def number_column(name: str, values: Sequence[float]) -> NDArray[np.float64]:
+    """Return finite numbers as an array.
+
+    Raises: ValueError for a value that is not a real finite number.
+    """
+    column = _numbers(values)
+    if column is None or not np.isfinite(column).all():
+        column = np.array([finite(name, value) for value in values], dtype=np.float64)
+    return column
+
+
+def unit_column(name: str, values: Sequence[float]) -> NDArray[np.float64]:
+    """Return numbers in [0, 1] as an array; rounding errors are snapped as ``unit`` does.
+
+    Raises: ValueError for a value that ``unit`` refuses.
+    """
+    column = _numbers(values)
+    # A NaN fails both comparisons. Adding zero makes -0.0 positive.
+    if column is None or not _within(column, -SNAP, 1 + SNAP):
+        column = np.array([unit(name, value) for value in values], dtype=np.float64)
+    elif not _within(column, 0, 1):
+        column = np.clip(column, 0, 1)
+    return column + 0.0
+
+
+def binary_column(name: str, values: Sequence[int | bool]) -> NDArray[np.uint8]:
+    """Return outcomes of 0 and 1 as an array.
+
+    Raises: ValueError for anything that equals neither.
+    """
+    column = np.asarray(values) if _kinds(values) <= set("biuf") else None
+    if column is None or column.ndim != 1 or not ((column == 0) | (column == 1)).all():
+        column = np.array([binary(name, value) for value in values], dtype=np.uint8)
+    return column.astype(np.uint8)
+
+
+def sorted_outcomes(
+    probabilities: NDArray[np.float64], outcomes: NDArray[np.uint8]
+) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    """Return both, ordered by probability; the probabilities lie in [0, 1]."""
+    # The bits of such doubles leave the highest one free, and order as the numbers do.
+    keys = (probabilities.view(np.uint64) << np.uint64(1)) | outcomes
+    keys.sort()
+    return (keys >> np.uint64(1)).view(np.float64), (keys & np.uint64(1)).astype(np.uint8)
+
+
+def coded(groups: Sequence[Hashable]) -> tuple[list[Hashable], NDArray[np.intp]]:
+    """Return the names of the groups that occur and, sample by sample, the place of its group.
+
+    Raises: TypeError for a group that cannot be compared.
+    """
+    if isinstance(groups, np.ndarray):
+        if groups.ndim == 1 and groups.dtype.kind in "iu" and groups.size:
+            low, high = int(groups.min()), int(groups.max())
+            if high - low < _DENSE:
+                return _dense(groups - low, low)
+        groups = groups.tolist()
+    names = dict.fromkeys(groups)
+    places = {name: place for place, name in enumerate(names)}
+    codes = np.fromiter(map(places.__getitem__, groups), dtype=np.intp, count=len(groups))
+    return list(names), codes
+
+
+def _dense(offsets: NDArray[np.int64], low: int) -> tuple[list[Hashable], NDArray[np.intp]]:
+    present = np.flatnonzero(np.bincount(offsets))
+    if len(present) == int(present[-1]) + 1:
+        return [low + int(name) for name in present], offsets.astype(np.intp, copy=False)
+    places = np.zeros(int(present[-1]) + 1, dtype=np.intp)
+    places[present] = np.arange(len(present))
+    return [low + int(name) for name in present], places[offsets]
+
+
+def _numbers(values: Sequence[float]) -> NDArray[np.float64] | None:
+    """Return plain numbers as a new or unchanged array of doubles, None for anything else."""
+    if not _kinds(values) <= set("iuf"):
+        return None
+    try:
+        column = np.asarray(values, dtype=np.float64)
+    except OverflowError:
+        return None
+    return column if column.ndim == 1 else None
+
+
+def _kinds(values: Sequence[object]) -> set[str]:
+    """Return the NumPy kinds of the values: b for booleans, i, u, f for numbers, O for others."""
+    if isinstance(values, np.ndarray):
+        return {values.dtype.kind}
+    return {_kind(kind) for kind in set(map(type, values))}
+
+
+def _kind(kind: type) -> str:
+    if issubclass(kind, (bool, np.bool_)):
+        return "b"
+    return "f" if issubclass(kind, (float, int, np.floating, np.integer)) else "O"
+
+
+def _within(column: NDArray[np.float64], low: float, high: float) -> bool:
+    return not column.size or bool(column.min() >= low and column.max() <= high)

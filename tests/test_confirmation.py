@@ -1,0 +1,396 @@
+"""A confirmation is fixed before its first call, and proves nothing that is not so."""
+
+import asyncio
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from penin_core import (
+    Candidate,
+    Configuration,
+    EvaluationFailed,
+    GuardResult,
+    Measurement,
+    Suite,
+    SuiteError,
+    Task,
+    TaskRow,
+)
+from penin_core.canonical import digest
+from penin_core.league.confirmation import (
+    MARGIN,
+    FinalistFailed,
+    Plan,
+    claim_for,
+    confirm,
+    fresh_tasks,
+    plan_confirmation,
+    require_fresh,
+    task_mark,
+)
+from penin_core.league.decision import decide
+from penin_core.omega.evidence import campaign_alpha, log_e_path
+from penin_core.omega.tuner import DEFAULTS
+from penin_core.settings import Margins, SuiteDefinition
+from penin_core.suites import seeded_order
+
+CHAMPION = Candidate(config=Configuration(provider="p", model="champion"))
+FINALIST = CHAMPION.child("test", model="finalist")
+BASELINE = {"tokens": 10.0}
+
+
+def suite_of(count):
+    tasks = [Task(id=f"c{n}", input="q", expected="x", split="confirm") for n in range(count)]
+    return Suite(SuiteDefinition(), (Task(id="s0", input="q", split="select"), *tasks))
+
+
+def plan(suite, *, claim="better", earlier=0, promotions=(), seed=3, at_most=500):
+    return plan_confirmation(
+        suite, claim=claim, earlier=earlier, promotions=promotions, seed=seed, at_most=at_most
+    )
+
+
+class Bench:
+    """Stands for the battery: answers each side from a function of task and place in the order."""
+
+    def __init__(self, plan, champion, finalist):
+        self.place = {task.id: n for n, task in enumerate(plan.tasks)}
+        self.sides = {CHAMPION.hash: champion, FINALIST.hash: finalist}
+        self.asked = []
+
+    async def rows(self, candidate, tasks):
+        self.asked.append((candidate.config.model, [task.id for task in tasks]))
+        return [self.row(candidate, task) for task in tasks]
+
+    def row(self, candidate, task):
+        found = self.sides[candidate.hash](self.place[task.id])
+        if isinstance(found, str):
+            return TaskRow(task=task.id, error=found)
+        score, tokens = found if isinstance(found, tuple) else (found, 10)
+        return TaskRow(task=task.id, utility=score, tokens_in=tokens)
+
+
+def run(plan, champion, finalist, at_least=100, watch=lambda *_: None):
+    """Confirm; the sides are functions from the place of a task to a score, pair or error."""
+    bench = Bench(plan, champion, finalist)
+    outcome = asyncio.run(
+        confirm(
+            bench,
+            CHAMPION,
+            FINALIST,
+            plan,
+            at_least=at_least,
+            baseline=BASELINE,
+            watch=watch,
+        )
+    )
+    return outcome, bench
+
+
+def right(n):
+    return 1.0
+
+
+def wrong(n):
+    return 0.0
+
+
+def often(n):
+    return float(n % 5 > 0)
+
+
+def half(n):
+    return float(n % 2)
+
+
+# What is fixed before the first call
+
+
+def test_the_order_can_be_computed_again_by_anybody_who_has_the_tasks():
+    made = plan(suite_of(150), at_most=120)
+    ids = [task.id for task in seeded_order(suite_of(150).split("confirm"), 3)][:120]
+    assert [task.id for task in made.tasks] == ids
+    assert made.order_digest == digest(ids)
+    assert plan(suite_of(150), seed=4).order_digest != plan(suite_of(150)).order_digest
+
+
+def test_the_declaration_names_all_that_decides():
+    suite = suite_of(150)
+    made = plan(suite, claim="cheaper", earlier=2)
+    assert made.declaration(CHAMPION, FINALIST, suite) == {
+        "rule": "betting-e-process/1",
+        "claim": "cheaper",
+        "t": 3,
+        "alpha": 0.05 / 12,
+        "seed": 3,
+        "order_digest": made.order_digest,
+        "n_tasks": 150,
+        "suite_hash": suite.hash,
+        "champion": CHAMPION.hash,
+        "finalist": FINALIST.hash,
+    }
+
+
+def test_what_is_asked_is_what_was_declared_in_that_order_and_once_of_each():
+    made = plan(suite_of(130))
+    outcome, bench = run(made, half, half)
+    for side in ("champion", "finalist"):
+        asked = [task for name, batch in bench.asked if name == side for task in batch]
+        assert digest(asked) == made.order_digest
+    assert outcome.confirmation.order_digest == made.order_digest
+    assert [pair.task for pair in outcome.pairs] == [task.id for task in outcome.tasks]
+
+
+def test_the_two_take_turns_in_being_asked_first():
+    _, bench = run(plan(suite_of(200)), half, half)
+    assert [name for name, _ in bench.asked] == [
+        *("champion", "finalist", "finalist", "champion"),
+        *("champion", "finalist", "finalist", "champion"),
+    ]
+
+
+def test_all_confirmations_of_a_campaign_spend_less_than_a_twentieth():
+    suite = suite_of(100)
+    alphas = [plan(suite, earlier=n).alpha for n in range(200)]
+    assert alphas[:3] == pytest.approx([0.025, 0.05 / 6, 0.05 / 12])
+    assert 0.0497 < math.fsum(alphas) < 0.05
+
+
+# Which tasks are fresh
+
+
+def test_tasks_that_promoted_somebody_are_spent():
+    suite = suite_of(250)
+    first = plan(suite, at_most=120)
+    promotion = {"spent": [task_mark(task.id) for task in first.tasks]}
+    second = plan(suite, promotions=[promotion, {"reason": "by hand"}])
+    assert len(second.tasks) == 130
+    assert not {t.id for t in first.tasks} & {t.id for t in second.tasks}
+    assert len(fresh_tasks(suite, [promotion, promotion])) == 130
+
+
+def test_other_splits_are_never_confirmed_on():
+    assert {task.split for task in plan(suite_of(120)).tasks} == {"confirm"}
+
+
+@pytest.mark.parametrize("fresh", [0, 99])
+def test_fewer_than_a_hundred_fresh_tasks_are_refused(fresh):
+    suite = suite_of(150)
+    spent = {"spent": [task_mark(f"c{n}") for n in range(150 - fresh)]}
+    for refuse in (lambda: plan(suite, promotions=[spent]), lambda: require_fresh(suite, [spent])):
+        with pytest.raises(SuiteError, match=f"{fresh} fresh confirm tasks are left"):
+            refuse()
+    assert len(require_fresh(suite_of(100), [])) == 100
+
+
+# What is proved
+
+
+def test_a_better_finalist_is_proved_and_the_evidence_is_that_of_the_pairs():
+    outcome, _ = run(plan(suite_of(300)), half, often)
+    found = outcome.confirmation
+    path = log_e_path([pair.difference for pair in outcome.pairs])
+    assert found.log_e == max(path)
+    assert found.log_e >= math.log(1 / 0.025)
+    assert (found.proved, found.stopped, found.claim) == (True, "proved", "better")
+    assert found.gain == pytest.approx(0.3, abs=0.02)
+    assert found.interval[0] < found.gain < found.interval[1]
+    assert (found.log_e_cost, found.errors) == (None, 0)
+    assert found.wins - found.losses == pytest.approx(found.gain * found.n)
+
+
+@pytest.mark.parametrize(("at_least", "n"), [(100, 100), (101, 150), (240, 250), (999, 300)])
+def test_it_goes_on_to_the_minimum_and_then_stops_at_once(at_least, n):
+    outcome, _ = run(plan(suite_of(300)), wrong, right, at_least)
+    assert (outcome.confirmation.n, outcome.confirmation.proved) == (n, True)
+    assert len(outcome.tasks) == n
+
+
+def test_fewer_than_a_hundred_pairs_never_prove():
+    tasks = suite_of(99).split("confirm")
+    outcome, _ = run(Plan("better", 1, 0.025, 0, tasks), wrong, right, at_least=10)
+    assert outcome.confirmation.log_e > 20
+    assert outcome.confirmation.proved is False
+
+
+@pytest.mark.parametrize("score", [right, wrong, half])
+def test_equals_prove_nothing_on_all_tasks(score):
+    outcome, _ = run(plan(suite_of(220)), score, score)
+    found = outcome.confirmation
+    assert (found.proved, found.stopped, found.n) == (False, "tasks", 220)
+    assert (found.log_e, found.gain, found.wins, found.losses) == (0.0, 0.0, 0, 0)
+
+
+def test_a_worse_finalist_proves_nothing():
+    found = run(plan(suite_of(200)), right, wrong)[0].confirmation
+    assert (found.proved, found.gain, found.losses) == (False, -1.0, 200)
+
+
+def test_once_across_the_line_stays_proved():
+    made = plan(suite_of(200))
+    outcome, _ = run(made, lambda n: float(n >= 60), lambda n: float(n < 60))
+    path = log_e_path([pair.difference for pair in outcome.pairs])
+    assert path[-1] < math.log(40) < max(path)
+    assert outcome.confirmation.proved, "Ville's inequality is about ever crossing"
+
+
+def test_the_later_confirmation_needs_more_evidence():
+    first, later = (
+        run(plan(suite_of(100), earlier=earlier), lambda n: float(n % 7 > 0), right)[0]
+        for earlier in (0, 30)
+    )
+    assert first.confirmation.log_e == later.confirmation.log_e
+    assert (first.confirmation.proved, later.confirmation.proved) == (True, False)
+
+
+def test_a_watcher_sees_evidence_and_what_is_needed():
+    seen = []
+    run(plan(suite_of(120)), half, half, watch=lambda *what: seen.append(what))
+    assert [n for n, _, _ in seen] == [50, 100, 120]
+    assert [needed for _, _, needed in seen] == pytest.approx([math.log(40)] * 3)
+
+
+# Errors
+
+
+def test_errors_enter_at_their_worst():
+    def champion(n):
+        return "gone" if n in (0, 1) else 0.5
+
+    def finalist(n):
+        return "gone" if n in (1, 2) else 0.75
+
+    outcome, _ = run(plan(suite_of(120)), champion, finalist)
+    assert [pair.difference for pair in outcome.pairs[:4]] == [-0.25, -1.0, -0.5, 0.25]
+    assert outcome.confirmation.errors == 3
+    assert outcome.pairs[0].champion is None
+    assert [pair.saving for pair in outcome.pairs[:4]] == [-1.0, -1.0, -1.0, 0.0]
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.sets(st.integers(0, 119), max_size=20), st.booleans())
+def test_an_error_never_helps_the_finalist(lost, of_champion):
+    def sometimes(score):
+        return lambda n: "gone" if n in lost else score(n)
+
+    made = plan(suite_of(120))
+    sides = (sometimes(half), often) if of_champion else (half, sometimes(often))
+    try:
+        with_errors = run(made, *sides)[0].confirmation
+    except EvaluationFailed:
+        return
+    clean = run(made, half, often)[0].confirmation
+    path = [pair.difference for pair in run(made, half, often)[0].pairs]
+    assert with_errors.gain <= clean.gain
+    assert with_errors.log_e <= max(clean.log_e, *log_e_path(path))
+
+
+def test_one_error_in_a_small_last_batch_is_one_error():
+    outcome, _ = run(plan(suite_of(101)), right, lambda n: "gone" if n == 100 else 1.0)
+    assert (outcome.confirmation.n, outcome.confirmation.errors) == (101, 1)
+
+
+def test_over_a_fifth_of_errors_so_far_ends_it_and_says_whose_they_are():
+    def flaky(n):
+        return "no line" if n % 4 == 0 else 1.0
+
+    with pytest.raises(EvaluationFailed, match="13 of 50 calls failed") as caught:
+        run(plan(suite_of(200)), flaky, right)
+    assert not isinstance(caught.value, FinalistFailed)
+    with pytest.raises(FinalistFailed, match="13 of 50 calls failed; the first: no line"):
+        run(plan(suite_of(200)), right, flaky)
+
+
+def test_a_task_without_a_metric_counts_against_the_finalist():
+    outcome, _ = run(plan(suite_of(100)), lambda n: (None, 10), lambda n: (None, 10))
+    assert {pair.difference for pair in outcome.pairs} == {-1.0}
+
+
+# Cheaper
+
+
+@pytest.mark.parametrize(
+    ("quality", "tokens", "proved"),
+    [
+        (often, 4, True),
+        (often, 10, False),
+        (often, 11, False),
+        (lambda n: 0.8 * often(n), 4, False),
+    ],
+    ids=["as good and cheaper", "as good", "as good and dearer", "cheaper and worse"],
+)
+def test_cheaper_means_cheaper_and_not_worse(quality, tokens, proved):
+    made = plan(suite_of(400), claim="cheaper")
+    outcome, _ = run(made, lambda n: (often(n), 10), lambda n: (quality(n), tokens))
+    found = outcome.confirmation
+    assert found.proved is proved
+    assert found.log_e == max(log_e_path([p.difference for p in outcome.pairs], MARGIN))
+    assert found.log_e_cost == max(0.0, *log_e_path([p.saving for p in outcome.pairs]))
+
+
+def test_of_the_two_processes_the_last_to_cross_decides_when_to_stop():
+    made = plan(suite_of(400), claim="cheaper")
+    outcome, _ = run(made, lambda n: (0.9, 10), lambda n: (0.9, 3))
+    paths = log_e_path([7 / 13] * 400), log_e_path([0.0] * 400, MARGIN)
+    saving, quality = (next(n for n, e in enumerate(p, 1) if e > math.log(40)) for p in paths)
+    assert saving < 50 < quality
+    assert outcome.confirmation.n == 50 * math.ceil(quality / 50)
+    assert outcome.confirmation.proved
+
+
+@pytest.mark.parametrize(
+    ("finalist", "champion", "claim"),
+    [(0.8, 0.7, "better"), (0.7, 0.7, "cheaper"), (0.6, 0.7, "cheaper"), (None, 0.7, "cheaper")],
+)
+def test_the_claim_is_chosen_from_the_race_alone(finalist, champion, claim):
+    assert claim_for(Measurement(U=finalist), Measurement(U=champion)) == claim
+
+
+# How often equals are promoted
+
+
+def promotions_of_equals(campaigns, suite, rate=0.7, flip=0.25):
+    """Confirm and decide between equally good sides; count proofs, promotions and naive ones."""
+    rng = np.random.default_rng(20_260)
+    proofs = promoted = naive = peeked = 0
+    guard = GuardResult(guard="g", ok=True, reason="")
+    for campaign in range(campaigns):
+        made = plan(suite, seed=campaign)
+        size = len(made.tasks)
+        base = rng.random(size) < rate
+        sides = []
+        for _ in range(2):
+            change = rng.random(size) < flip / 2
+            sides.append(np.where(change, rng.random(size) < rate, base).astype(float))
+        champion, finalist = sides
+        outcome, _ = run(
+            made, lambda n, s=champion: float(s[n]), lambda n, s=finalist: float(s[n]), size
+        )
+        found = [Measurement(U=float(s.mean()), S=0.9, C=0.5, L=0.9) for s in (finalist, champion)]
+        decision = decide(
+            *found,
+            axes=("U", "S", "C", "L"),
+            params=DEFAULTS,
+            guards=(guard,),
+            confirmation=outcome.confirmation,
+            margins=Margins(),
+        )
+        gains = np.cumsum(finalist - champion) / np.arange(1, size + 1)
+        proofs += outcome.confirmation.proved
+        promoted += decision.verdict == "promote"
+        naive += gains[-1] >= 0.02
+        peeked += bool((gains[24::25] >= 0.02).any())
+    return proofs, promoted, naive, peeked
+
+
+def test_equals_are_proved_at_most_as_often_as_declared_and_far_more_often_by_a_naive_rule():
+    campaigns = 200
+    proofs, promoted, naive, peeked = promotions_of_equals(campaigns, suite_of(120))
+    # 13 or more of 200 have a probability below 0.002 at a rate of 0.025.
+    assert promoted <= proofs < 13
+    assert naive > 0.15 * campaigns
+    assert peeked > 0.4 * campaigns
+    assert campaign_alpha(1) == 0.025

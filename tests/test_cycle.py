@@ -1,0 +1,782 @@
+"""Whole cycles with a scripted model: the better prompt wins, and nothing else ever does."""
+
+import asyncio
+import json
+import math
+import re
+from types import SimpleNamespace
+
+import pytest
+
+from penin_core import (
+    Candidate,
+    Capabilities,
+    Completion,
+    Configuration,
+    EvaluationFailed,
+    Guard,
+    GuardResult,
+    LocalProvider,
+    Mutator,
+    Price,
+    ProviderUnavailable,
+    SettingsError,
+    SuiteError,
+    Task,
+    WORMLedger,
+    evolve_one_cycle,
+    hookimpl,
+)
+from penin_core.canonical import digest
+from penin_core.league.confirmation import task_mark
+from penin_core.ledger import champion as pointer_module
+from penin_core.ledger.artifacts import orphans, read_run
+from penin_core.plugins import Plugins
+from penin_core.project import Project, parameters
+from penin_core.runners import open_cycle
+from penin_core.settings import Baseline, EvolveSettings, GuardSettings, Settings, SuiteDefinition
+from penin_core.state import prepare
+from penin_core.suites import Suite, seeded_order
+
+CHAMPION = Configuration(provider="adder", model="m", system="skill=0.6 today", max_tokens=4)
+SKILLS = (0.4, 0.9, 0.6)
+
+
+def tasks(confirm):
+    """Sums; composed ones have three terms."""
+    made = []
+    for split, count in (("select", 40), ("confirm", confirm), ("composed", 12), ("ood", 4)):
+        for n in range(count):
+            terms = [n + 1000 * len(split), 7 * n + 3, 5][: 3 if split == "composed" else 2]
+            question = f"Please compute the sum of {' and '.join(map(str, terms))} now"
+            made.append(
+                Task(
+                    id=f"{split}-{n}",
+                    input=question,
+                    expected=str(sum(terms)),
+                    split=split,
+                    consent=True,
+                    group=("even", "odd")[n % 2],
+                )
+            )
+    return tuple(made)
+
+
+def terms_of(text):
+    return [int(digits) for digits in re.findall(r"\d+", text)]
+
+
+def difficulty(terms):
+    """Return how hard a sum is, in [0, 1): the same for everybody."""
+    return int(digest(terms)[:8], 16) / 2**32
+
+
+def skilled(request):
+    """Say whether the answer is right: as often as the system prompt says."""
+    skill = float(re.search(r"skill=(\S+)", request.system)[1])
+    return difficulty(terms_of(request.messages[-1].content)) < skill
+
+
+class Lab:
+    """A project around a scripted model, and a log of what was asked."""
+
+    def __init__(self, state, *, right=skilled, confirm=120, skills=SKILLS, price=0.0, **more):
+        self.right, self.price, self.skills = right, price, skills
+        self.asked, self.learned, self.heard = [], [], []
+        self.state = prepare(state)
+        guards, mutators = more.get("guards", []), more.get("mutators", [])
+        self.settings = Settings(
+            champion=CHAMPION,
+            suite=SuiteDefinition(gate_tasks=20, baseline=Baseline(tokens=8.0)),
+            evolve=EvolveSettings(
+                mutators=("moves", *(mutator.name for mutator in mutators)),
+                race_tasks=20,
+                confirm_min=100,
+                confirm_max=120,
+            ),
+            guards=GuardSettings(use=("sigma", "contractive", *(guard.name for guard in guards))),
+        )
+        self.tasks = tasks(confirm)
+        self.by_terms = {tuple(terms_of(task.input)): task for task in self.tasks}
+        plugins = Plugins.load(discover=False)
+        plugins.add(self.plugin([*guards], [*mutators]), "lab", "penin-lab", "1.0")
+        self.project = Project(
+            self.settings, self.state, plugins, Suite(self.settings.suite, self.tasks)
+        )
+
+    def plugin(self, guards, mutators):
+        lab = self
+
+        class Adder(LocalProvider):
+            """Adds up."""
+
+            name = "adder"
+
+            def capabilities(self, model):
+                price = Price(input_per_million=lab.price, output_per_million=lab.price)
+                return Capabilities(
+                    logprobs=True, seed=True, price=price, batch=1 if lab.price else 64
+                )
+
+            def generate(self, requests):
+                return [lab.answer(request) for request in requests]
+
+        class Moves(Mutator):
+            """Proposes other skills."""
+
+            name = "moves"
+
+            def propose(self, champion, count, rng):
+                for skill in lab.skills:
+                    yield champion.child(self.name, system=f"skill={skill} tomorrow")
+
+            def learn(self, evaluations):
+                lab.learned += evaluations
+
+        @hookimpl
+        def providers():
+            return [Adder]
+
+        @hookimpl
+        def all_mutators():
+            return [Moves, *mutators]
+
+        @hookimpl
+        def all_guards():
+            return guards
+
+        @hookimpl
+        def evaluated(evaluation):
+            lab.heard.append(evaluation)
+
+        return SimpleNamespace(
+            penin_api=1,
+            penin_register_providers=providers,
+            penin_register_mutators=all_mutators,
+            penin_register_guards=all_guards,
+            penin_candidate_evaluated=evaluated,
+        )
+
+    def answer(self, request):
+        self.asked.append(request)
+        right = self.right(request)
+        if not isinstance(right, bool):
+            return right
+        return Completion(
+            text=str(sum(terms_of(request.messages[-1].content)) + (not right)),
+            model=request.model,
+            tokens_in=6 + len(request.system.split()),
+            tokens_out=1,
+            logprobs=(math.log(0.98 if right else 0.02),),
+        )
+
+    def evolve(self, n=3, **options):
+        return asyncio.run(evolve_one_cycle(n, project=self.project, **options))
+
+    def ledger(self):
+        return WORMLedger(self.state / "ledger.db")
+
+    def kinds(self):
+        with self.ledger() as ledger:
+            assert ledger.verify().valid
+            return [ledger.entry(n).kind for n in range(ledger.size)]
+
+    def events(self, kind):
+        with self.ledger() as ledger:
+            return [entry.body for entry in ledger.events(kind)]
+
+    def rows(self, **wanted):
+        """Rows of ``runs``, oldest first."""
+        with self.ledger() as ledger:
+            rows = list(reversed(ledger.runs()))
+        return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+
+    def pointer(self):
+        path = self.state / "champion.json"
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def task_of(self, request):
+        """Return the task that a request asks, in whatever form."""
+        return self.by_terms[tuple(terms_of(request.messages[-1].content))]
+
+    def asked_of(self, split, skill=""):
+        """Return the ids of the tasks of a split that were asked, of prompts with ``skill``."""
+        found = [self.task_of(request) for request in self.asked if skill in request.system]
+        return [task.id for task in found if task.split == split]
+
+
+def plain(report):
+    """What must be the same when a cycle is repeated."""
+    return {
+        "verdict": (report.verdict, report.reason),
+        "runs": [(run.candidate.hash, run.decision) for run in report.runs],
+        "axes": [
+            [getattr(run.measurement, axis) for axis in "USCL"] + [run.measurement.n_errors]
+            for run in report.runs
+        ],
+        "confirmation": report.confirmation,
+        "guards": report.guards,
+        "failures": report.failures,
+    }
+
+
+@pytest.fixture(scope="module")
+def won(tmp_path_factory):
+    """A lab after one cycle in which the better prompt won; nothing here changes it."""
+    lab = Lab(tmp_path_factory.mktemp("won"))
+    lab.report = lab.evolve(seed=11)
+    return lab
+
+
+# A better prompt
+
+
+def test_the_better_prompt_is_promoted(won):
+    report = won.report
+    assert (report.verdict, report.reason) == ("promote", "better, proved on 100 tasks")
+    assert report.champion.config.system == "skill=0.9 tomorrow"
+    assert [run.decision.verdict for run in report.runs] == [
+        "rollback",
+        "rollback",
+        "promote",
+        "rollback",
+    ]
+    assert report.best_challenger == report.runs[2].run_id
+    assert all(guard.ok for guard in report.guards)
+    assert report.failures == ()
+
+
+def test_the_pointer_follows_the_ledger(won):
+    assert won.kinds() == ["RUN", "BOOTSTRAP", "CONFIRM", "RUN", "RUN", "RUN", "RUN", "PROMOTE"]
+    pointer = won.pointer()
+    assert pointer["config"]["system"] == "skill=0.9 tomorrow"
+    assert pointer["run_id"] == won.report.best_challenger
+    assert pointer["idx"] == 7
+
+
+def test_every_candidate_has_a_row_and_a_complete_run_directory(won):
+    rows = won.rows()
+    assert [row["kind"] for row in rows] == ["baseline"] * 2 + ["challenger"] * 3
+    assert [row["id"] for row in rows[1:]] == [run.run_id for run in won.report.runs]
+    for row in rows:
+        files = read_run(won.state, row["id"], row["manifest_sha256"])
+        config = Configuration.model_validate_json(files["config.json"])
+        assert config.hash == row["candidate_cfg_hash"]
+        assert json.loads(files["decision.json"])["verdict"] == row["verdict"]
+    assert orphans(won.state, {row["id"] for row in rows}) == {}
+
+
+def test_the_finalists_row_says_what_it_was_decided_on(won):
+    row = won.rows(verdict="promote", kind="challenger")[0]
+    found = won.report.runs[2].measurement
+    assert (row["u_score"], row["s_score"], row["c_score"], row["l_score"]) == (
+        found.U,
+        found.S,
+        found.C,
+        found.L,
+    )
+    assert row["sigma_guard_ok"] is True
+    assert row["delta_linf"] >= 0.02
+    assert row["score"] >= 0.5
+    assert row["seed"] == 11
+    assert len(row["ethics_attest_hash"]) == 64
+    with won.ledger() as ledger:
+        detail = ledger.entry(row["idx"]).body["detail"]
+    assert detail["confirmation"]["proved"] is True
+    assert {guard["guard"] for guard in detail["guards"]} == {"sigma", "contractive"}
+    pairs = read_run(won.state, row["id"])["pairs.jsonl"].splitlines()
+    assert len(pairs) == row["n_tasks"] - 12 - 4 == 100
+
+
+def test_the_gain_is_that_of_the_confirm_tasks(won):
+    asked = set(won.asked_of("confirm"))
+    hard = [difficulty(terms_of(task.input)) for task in won.tasks if task.id in asked]
+    share = sum(0.6 <= draw < 0.9 for draw in hard) / len(hard)
+    assert won.report.confirmation.gain == pytest.approx(share)
+    assert won.report.confirmation.losses == 0
+
+
+def test_what_was_declared_can_be_computed_again(won):
+    (declared,) = won.events("CONFIRM")
+    order = seeded_order([t for t in won.tasks if t.split == "confirm"], 11)[:120]
+    assert declared["order_digest"] == digest([task.id for task in order])
+    assert declared["order_digest"] == won.report.confirmation.order_digest
+    assert (declared["t"], declared["alpha"], declared["claim"]) == (1, 0.025, "better")
+    assert declared["champion"] == CHAMPION.hash
+    assert declared["finalist"] == won.report.runs[2].candidate.hash
+
+
+def test_the_tasks_that_proved_it_are_spent(won):
+    (promotion,) = won.events("PROMOTE")
+    order = seeded_order([t for t in won.tasks if t.split == "confirm"], 11)[:100]
+    assert promotion["spent"] == [task_mark(task.id) for task in order]
+
+
+def test_search_never_asks_a_confirm_task_and_only_the_finalist_is_confirmed(won):
+    assert won.asked_of("confirm", "skill=0.4") == []
+    assert set(won.asked_of("confirm", "skill=0.9")) == set(won.asked_of("confirm", "skill=0.6"))
+
+
+def test_nobody_who_searches_sees_an_answer_to_a_confirm_task(won):
+    assert {e.stage for e in won.learned} == {"race"}
+    shown = [row.split for e in (*won.learned, *won.heard) for row in e.measurement.rows]
+    assert set(shown) == {"select"}
+    assert [e.stage for e in won.heard].count("confirm") == 1
+
+
+def test_the_confirmation_stands_in_the_ledger_before_the_first_confirm_question(tmp_path):
+    declared = []
+
+    def right(request):
+        if lab.task_of(request).split == "confirm" and not declared:
+            declared.append(len(lab.events("CONFIRM")))
+        return skilled(request)
+
+    lab = Lab(tmp_path, right=right)
+    lab.evolve()
+    assert declared == [1]
+
+
+# What never promotes
+
+
+def test_a_dry_run_decides_and_records_but_makes_and_moves_nothing(tmp_path):
+    lab = Lab(tmp_path, confirm=240)
+    report = lab.evolve(dry_run=True)
+    assert report.verdict == "promote"
+    assert report.champion.config == CHAMPION
+    assert lab.kinds() == ["CONFIRM", "RUN", "RUN", "RUN", "RUN"]
+    assert {row["dry_run"] for row in lab.rows()} == {True}
+    assert lab.pointer() is None
+    assert lab.evolve().verdict == "promote"
+    moved = lab.pointer()
+    assert lab.evolve(dry_run=True).dry_run
+    assert lab.pointer() == moved
+    assert lab.kinds().count("PROMOTE") == 1
+
+
+def test_challengers_that_answer_alike_are_raced_out(tmp_path):
+    lab = Lab(tmp_path, skills=(0.6, "0.60", "0.600"))
+    report = lab.evolve()
+    assert report.verdict == "rollback"
+    assert all("raced_out" in run.decision.reason for run in report.runs[1:])
+    assert lab.kinds() == ["RUN", "BOOTSTRAP", "RUN", "RUN", "RUN", "RUN"]
+    assert lab.pointer()["run_id"] == lab.rows()[0]["id"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_equals_with_luck_of_their_own_are_not_promoted(tmp_path, seed):
+    lab = Lab(tmp_path, right=lambda request: request.seed % 10 < 6, skills=("a", "b", "c"))
+    report = lab.evolve(seed=seed)
+    assert report.verdict in ("rollback", "canary")
+    assert "PROMOTE" not in lab.kinds()
+
+
+def test_worse_challengers_are_not_promoted(tmp_path):
+    lab = Lab(tmp_path, skills=(0.1, 0.3, 0.5))
+    assert lab.evolve().verdict == "rollback"
+    assert "CONFIRM" not in lab.kinds()
+
+
+def guard(called, behaviour):
+    class Odd(Guard):
+        """Does what a test says."""
+
+        name = called
+
+        def check(self, evidence):
+            return behaviour()
+
+    return Odd
+
+
+def explode():
+    raise RuntimeError("no opinion")
+
+
+#: What a guard may do instead of saying yes, and the error that is recorded.
+NO_YES = {
+    "raises": (explode, "RuntimeError: no opinion"),
+    "nothing": (lambda: None, "TypeError: it answered None"),
+    "true": (lambda: True, "TypeError: it answered True"),
+    "mapping": (lambda: {"guard": "mapping", "ok": True, "reason": "trust me"}, "TypeError"),
+    "no": (lambda: GuardResult(guard="sigma", ok=False, reason="too blue"), ""),
+}
+
+
+def test_a_guard_that_does_not_clearly_say_yes_vetoes(tmp_path):
+    lab = Lab(tmp_path, guards=[guard(name, what) for name, (what, _) in NO_YES.items()])
+    report = lab.evolve()
+    assert report.confirmation.proved
+    assert report.verdict == "rollback"
+    assert report.reason == f"vetoed by {', '.join(NO_YES)}"
+    said = {result.guard: result.ok for result in report.guards}
+    assert said == {"sigma": True, "contractive": True, **dict.fromkeys(NO_YES, False)}
+    errors = {failure.component: failure.error for failure in report.failures}
+    for name, (_, error) in NO_YES.items():
+        assert error in errors.get(f"guard {name}", "")
+    assert {failure.plugin for failure in report.failures} == {"lab (penin-lab 1.0)"}
+    assert {failure.consequence for failure in report.failures} == {"it vetoes"}
+    assert "PROMOTE" not in lab.kinds()
+    assert lab.rows(kind="challenger")[1]["sigma_guard_ok"] is True
+
+
+def test_one_veto_is_enough(tmp_path):
+    lab = Lab(tmp_path, guards=[guard("nothing", lambda: None)])
+    assert lab.evolve().reason == "vetoed by nothing"
+    assert "PROMOTE" not in lab.kinds()
+
+
+def test_without_any_guard_nothing_is_promoted(tmp_path):
+    lab = Lab(tmp_path)
+    lab.project.settings = lab.settings.model_copy(update={"guards": GuardSettings(use=())})
+    assert lab.evolve().reason == "vetoed by no guard at all"
+
+
+# Mutators
+
+
+def proposals(lab, count):
+    """Open a cycle and ask the mutators only; return the challengers and the failures."""
+
+    async def ask():
+        what = {"seconds": 9.0, "max_usd": None, "dry_run": False, "profile": None}
+        async with open_cycle(lab.project, seed=0, watch=lambda *_: None, **what) as cycle:
+            return cycle.propose(Candidate(config=CHAMPION), count), cycle.failures
+
+    return asyncio.run(ask())
+
+
+def proposing(behaviour):
+    class Odd(Mutator):
+        """Does what a test says."""
+
+        name = "odd"
+
+        def propose(self, champion, count, rng):
+            return behaviour(champion)
+
+    return Odd
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        lambda champion: explode(),
+        lambda champion: None,
+        lambda champion: ["no candidate"],
+        lambda champion: [champion.child("odd", prompt="{{input}} {{nowhere}}")],
+        lambda champion: [champion.child("odd", provider="nobody")],
+        lambda champion: [champion.child("odd", temperature=9)],
+    ],
+    ids=["raises", "none", "no candidate", "placeholder", "provider", "invalid"],
+)
+def test_a_mutator_that_fails_loses_its_proposals_and_nothing_else(tmp_path, behaviour):
+    lab = Lab(tmp_path, mutators=[proposing(behaviour)], skills=(0.9,))
+    challengers, (failure,) = proposals(lab, 2)
+    assert [challenger.origin for challenger in challengers] == ["moves"]
+    assert (failure.component, failure.plugin) == ("mutator odd", "lab (penin-lab 1.0)")
+    assert failure.consequence == "its proposals are lost"
+
+
+def test_the_cycle_goes_on_without_the_mutator_that_failed(tmp_path):
+    lab = Lab(tmp_path, mutators=[proposing(lambda champion: explode())], skills=(0.9,))
+    report = lab.evolve(2)
+    assert report.verdict == "promote"
+    assert [failure.component for failure in report.failures] == ["mutator odd"]
+
+
+def test_no_mutator_gets_more_than_its_share(tmp_path):
+    def many(champion):
+        return (champion.child("odd", system=f"skill=0.{n}") for n in range(9))
+
+    lab = Lab(tmp_path, mutators=[proposing(many)])
+    assert [c.origin for c in proposals(lab, 4)[0]] == ["moves", "moves", "odd", "odd"]
+    assert [c.origin for c in proposals(lab, 1)[0]] == ["moves"]
+    assert proposals(lab, 0)[0] == []
+
+
+def test_the_champion_itself_and_repeats_are_no_challengers(tmp_path):
+    def repeats(champion):
+        return [champion, champion.child("odd", system="skill=0.9 tomorrow")]
+
+    lab = Lab(tmp_path, mutators=[proposing(repeats)], skills=(0.9,))
+    assert [c.config.system for c in proposals(lab, 4)[0]] == ["skill=0.9 tomorrow"]
+
+
+def test_where_nobody_proposes_anything_the_cycle_says_so(tmp_path):
+    lab = Lab(tmp_path, skills=())
+    report = lab.evolve()
+    assert (report.verdict, report.reason) == ("fail", "no mutator proposed a challenger")
+    assert report.best_challenger is None
+    assert lab.kinds() == ["RUN", "BOOTSTRAP", "RUN"]
+
+
+# Models that fail
+
+
+def test_a_champion_that_cannot_be_measured_at_all_makes_no_champion(tmp_path):
+    lab = Lab(tmp_path, right=lambda request: ProviderUnavailable("no line"))
+    with pytest.raises(EvaluationFailed, match="calls failed"):
+        lab.evolve()
+    assert lab.kinds() == []
+    assert lab.pointer() is None
+
+
+@pytest.mark.parametrize("split", ["select", "confirm"])
+def test_a_champion_that_cannot_be_measured_any_more_ends_the_cycle(tmp_path, split):
+    def right(request):
+        task = lab.task_of(request)
+        if lab.broken and "today" in request.system and (task.split, task.group) == (split, "odd"):
+            return ProviderUnavailable("no line")
+        return skilled(request)
+
+    lab = Lab(tmp_path, right=right, skills=())
+    lab.broken = False
+    lab.evolve()
+    lab.broken, lab.skills = True, SKILLS
+    before = lab.pointer()
+    with pytest.raises(EvaluationFailed, match="calls failed"):
+        lab.evolve(seed=5)
+    assert "PROMOTE" not in lab.kinds()
+    assert lab.pointer() == before
+    assert len(lab.rows()) == 2
+
+
+def test_a_finalist_that_stops_answering_fails_and_the_cycle_is_recorded(tmp_path):
+    def right(request):
+        if "skill=0.9" in request.system and lab.task_of(request).split == "confirm":
+            return ProviderUnavailable("overloaded")
+        return skilled(request)
+
+    lab = Lab(tmp_path, right=right)
+    decision = lab.evolve().runs[2].decision
+    assert decision.verdict == "fail"
+    assert decision.reason.startswith("50 of 50 calls failed; the first: ProviderUnavailable")
+    assert lab.kinds() == ["RUN", "BOOTSTRAP", "CONFIRM", "RUN", "RUN", "RUN", "RUN"]
+    assert len(lab.rows(kind="challenger")) == 3
+
+
+def test_a_challenger_that_never_answers_fails_alone(tmp_path):
+    def right(request):
+        return ProviderUnavailable("x") if "skill=0.4" in request.system else skilled(request)
+
+    report = Lab(tmp_path, right=right).evolve()
+    assert [run.decision.verdict for run in report.runs[1:]] == ["fail", "promote", "rollback"]
+
+
+# Time and money
+
+
+def test_time_that_is_used_up_fails_what_was_not_measured(tmp_path):
+    lab = Lab(tmp_path, skills=())
+    lab.evolve()
+    lab.skills = SKILLS
+    report = lab.evolve(budget_minutes=1e-9)
+    assert report.verdict == "fail"
+    assert report.reason.startswith("budget_exhausted: the time")
+    assert {row["reason"][:17] for row in lab.rows(kind="challenger")} == {"budget_exhausted:"}
+    assert report.calls == 0
+    assert "PROMOTE" not in lab.kinds()
+
+
+@pytest.fixture(scope="module")
+def price_of_a_cycle(tmp_path_factory):
+    """US dollars that a cycle takes that promotes, the first champion left out."""
+    lab = Lab(tmp_path_factory.mktemp("priced"), price=10.0, skills=())
+    lab.evolve(seed=1)
+    lab.skills = SKILLS
+    report = lab.evolve(seed=1)
+    assert report.verdict == "promote"
+    return report.spend_usd
+
+
+@pytest.mark.parametrize("share", [0.1, 0.9])
+def test_money_that_is_used_up_promotes_nothing_however_far_the_cycle_came(
+    tmp_path, share, price_of_a_cycle
+):
+    lab = Lab(tmp_path, price=10.0, skills=())
+    lab.evolve(seed=1)
+    lab.skills = SKILLS
+    cut = lab.evolve(seed=1, max_usd=share * price_of_a_cycle)
+    assert cut.reason.startswith("budget_exhausted: the next call can cost")
+    assert 0 < cut.spend_usd <= share * price_of_a_cycle
+    assert {run.decision.verdict for run in cut.runs[1:]} <= {"fail", "rollback"}
+    assert "fail" in {run.decision.verdict for run in cut.runs[1:]}
+    assert "PROMOTE" not in lab.kinds()
+    # With more money it goes on where it was: what was answered is not asked again.
+    again = lab.evolve(seed=1)
+    assert again.verdict == "promote"
+    assert len(lab.asked) == len({request.key for request in lab.asked})
+
+
+# Again, and again
+
+
+def test_the_same_seed_in_a_fresh_place_decides_the_same(tmp_path, won):
+    again = Lab(tmp_path)
+    assert plain(again.evolve(seed=11)) == plain(won.report)
+    assert {r.key for r in again.asked} == {r.key for r in won.asked}
+
+
+def test_a_second_cycle_starts_from_the_new_champion_and_uses_no_spent_task(tmp_path):
+    lab = Lab(tmp_path, confirm=240, skills=(0.8,))
+    assert lab.evolve(1, seed=1).verdict == "promote"
+    first = set(lab.asked_of("confirm"))
+    lab.asked.clear()
+    lab.skills = (0.99,)
+    report = lab.evolve(1, seed=2)
+    assert report.verdict == "promote"
+    assert report.runs[0].candidate.config.system == "skill=0.8 tomorrow"
+    second = set(lab.asked_of("confirm"))
+    assert len(first) == 100
+    assert len(second) >= 100
+    assert not first & second
+    assert [body["t"] for body in lab.events("CONFIRM")] == [1, 2]
+
+
+def test_a_spent_pool_is_refused_before_anything_is_asked(tmp_path):
+    lab = Lab(tmp_path, confirm=150, skills=(0.8,))
+    lab.evolve(1)
+    lab.asked.clear()
+    assert lab.kinds()[-1] == "PROMOTE"
+    with pytest.raises(SuiteError, match="50 fresh confirm tasks are left"):
+        lab.evolve(1)
+    assert lab.asked == []
+
+
+def test_a_failed_confirmation_spends_alpha_and_no_task(tmp_path):
+    lab = Lab(tmp_path, confirm=110, skills=(0.63,))
+    assert lab.evolve(1, seed=3).verdict in ("canary", "rollback")
+    confirmed = len(lab.events("CONFIRM"))
+    lab.skills = (0.9,)
+    report = lab.evolve(1, seed=4)
+    assert report.verdict == "promote"
+    assert report.confirmation.t == confirmed + 1
+
+
+def test_what_was_rolled_back_is_not_proposed_again(tmp_path):
+    lab = Lab(tmp_path, confirm=240)
+    lab.evolve()
+    with lab.ledger() as ledger:
+        lab.project.league(ledger).rollback(reason="complaints")
+    assert lab.pointer()["config"]["system"] == CHAMPION.system
+    report = lab.evolve()
+    assert "skill=0.9 tomorrow" not in {run.candidate.config.system for run in report.runs}
+    assert report.verdict == "rollback"
+
+
+def test_another_provider_than_the_champions_is_refused(tmp_path):
+    lab = Lab(tmp_path, skills=())
+    lab.evolve()
+    lab.asked.clear()
+    for name in ("adder", None):
+        lab.evolve(provider_id=name)
+    lab.project.plugins.add(
+        SimpleNamespace(penin_api=1, penin_register_providers=hookimpl(other_providers)), "other"
+    )
+    with pytest.raises(SettingsError, match="runs on 'adder', not on 'echo'"):
+        lab.evolve(provider_id="echo")
+
+
+def other_providers():
+    from penin_core.testing.fakes import Echo
+
+    return [Echo]
+
+
+# Crashes
+
+
+class Crash(BaseException):
+    """The process dies."""
+
+
+def test_a_crash_between_ledger_and_pointer_is_repaired(tmp_path, monkeypatch):
+    lab = Lab(tmp_path, skills=())
+    lab.evolve()
+    before = lab.pointer()
+    lab.skills = SKILLS
+
+    def die(*_):
+        raise Crash
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pointer_module, "_replace", die)
+        with pytest.raises(Crash):
+            lab.evolve()
+    assert lab.kinds()[-1] == "PROMOTE"
+    assert lab.pointer() == before
+    with lab.ledger() as ledger:
+        assert lab.project.league(ledger).champion().config["system"] == "skill=0.9 tomorrow"
+    assert lab.pointer()["config"]["system"] == "skill=0.9 tomorrow"
+    assert lab.kinds().count("PROMOTE") == 1
+
+
+def test_a_crash_before_the_ledger_leaves_nothing_and_is_taken_up_again(tmp_path, monkeypatch):
+    lab = Lab(tmp_path, skills=())
+    lab.evolve()
+    before = lab.pointer()
+    lab.skills = SKILLS
+
+    def die(*_):
+        raise Crash
+
+    with monkeypatch.context() as patched:
+        patched.setattr(WORMLedger, "record_many", die_on_runs(WORMLedger.record_many))
+        with pytest.raises(Crash):
+            lab.evolve()
+    assert lab.kinds() == ["RUN", "BOOTSTRAP", "RUN", "CONFIRM"]
+    assert lab.pointer() == before
+    assert len(orphans(lab.state, {row["id"] for row in lab.rows()})) == 4
+    lab.asked.clear()
+    report = lab.evolve()
+    assert report.verdict == "promote"
+    assert lab.asked == []
+    assert lab.kinds().count("PROMOTE") == 1
+    assert report.confirmation.t == 2
+
+
+def die_on_runs(record_many):
+    def record(ledger, items):
+        items = list(items)
+        if len(items) > 1:
+            raise Crash
+        return record_many(ledger, items)
+
+    return record
+
+
+# Tuning
+
+
+def test_tuning_starts_when_enough_finalists_are_in_the_ledger(tmp_path):
+    lab = Lab(tmp_path, skills=(0.9,))
+    with lab.ledger() as ledger:
+        for n in range(9):
+            for kind, utility in (("baseline", 0.6), ("challenger", 0.7)):
+                ledger.record_run(
+                    {
+                        "id": f"{kind}-{n}",
+                        "cycle_id": f"old-{n}",
+                        "kind": kind,
+                        "candidate_cfg_hash": "0" * 64,
+                        "verdict": "rollback",
+                        "u_score": utility,
+                        "s_score": 0.9,
+                        "c_score": 0.5,
+                        "l_score": 0.8,
+                        "dry_run": False,
+                        "n_tasks": 100,
+                    }
+                )
+    lab.evolve(1, dry_run=True)
+    assert "TUNE" not in lab.kinds()
+    lab.evolve(1)
+    assert lab.kinds()[-2:] == ["PROMOTE", "TUNE"]
+    with lab.ledger() as ledger:
+        assert parameters(ledger)[0] == 0, "the warm-up only counts"
+
+
+def test_without_enough_finalists_nothing_is_tuned(won):
+    assert "TUNE" not in won.kinds()
