@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice, zip_longest
 from typing import Any
 
 import numpy as np
 
 from penin_core.battery import TaskBattery
+from penin_core.contracts import Mutator
 from penin_core.engine.wire import Engine
 from penin_core.errors import EvaluationFailed
 from penin_core.league.confirmation import (
@@ -25,7 +27,8 @@ from penin_core.league.indicators import attest
 from penin_core.league.promotion import LeagueOrchestrator
 from penin_core.league.race import RaceResult, race
 from penin_core.ledger.store import WORMLedger
-from penin_core.project import Project, parameters
+from penin_core.omega.tuner import DEFAULTS
+from penin_core.project import Project, parameters, require_recordable
 from penin_core.records import (
     Candidate,
     CycleReport,
@@ -115,25 +118,44 @@ class Cycle:
         return TaskBattery(self.engine, self.suite, self.project.evaluators(), seed=self.seed)
 
     def propose(self, champion: Candidate, count: int) -> list[Candidate]:
-        """Ask the mutators in turn until there are ``count`` distinct challengers.
+        """Ask the mutators, and take proposals in turn until there are ``count`` distinct ones.
 
-        A mutator that raises loses its proposals; the cycle goes on with the others.
+        A mutator that raises loses its proposals; the others fill its place.
         """
-        mutators, known = self.project.mutators(), {champion.hash, *self.league.quarantined()}
-        shares = [len(range(i, count, len(mutators))) for i in range(len(mutators))]
+        known = {champion.hash, *self.league.quarantined()}
+        mutators = self.project.mutators()
+        rounds = zip_longest(*(self._proposals(m, champion, count) for m in mutators))
         found: dict[str, Candidate] = {}
-        for mutator, share in zip(mutators, shares, strict=True):
-            rng = np.random.default_rng(draw_seed(self.seed, "propose", mutator.name))
+        for candidate in chain.from_iterable(rounds):
+            if candidate is not None and candidate.hash not in known:
+                found.setdefault(candidate.hash, candidate)
+        return list(found.values())[:count]
+
+    def _proposals(self, mutator: Mutator, champion: Candidate, count: int) -> list[Candidate]:
+        """Return what a mutator proposes; it never sees the subset that examples would spoil."""
+        subset = {task.id for task in self._subset()}
+        rng = np.random.default_rng(draw_seed(self.seed, "propose", mutator.name))
+        try:
+            mutator.prepare([t for t in self.suite.split("select") if t.id not in subset])
+            proposals = list(islice(mutator.propose(champion, count, rng), count))
+        except Exception as error:
+            self._failed("mutators", mutator.name, error, "its proposals are lost")
+            return []
+        usable = []
+        for candidate in proposals:
             try:
-                mutator.prepare(self.suite.split("select"))
-                proposals = list(mutator.propose(champion, share, rng))[:share]
-                found |= {c.hash: self._checked(c) for c in proposals if c.hash not in known}
+                usable.append(self._checked(candidate))
             except Exception as error:
-                self._failed("mutators", mutator.name, error, "its proposals are lost")
-        return list(found.values())
+                self._failed("mutators", mutator.name, error, "one of its proposals is lost")
+        return usable
+
+    def _subset(self) -> list[Task]:
+        """Return the fixed tasks for repeats, perturbations and examples."""
+        return self.suite.sample("select", self.suite.definition.gate_tasks, SUBSET_SEED)
 
     def _checked(self, candidate: Candidate) -> Candidate:
-        """Return the candidate; raise where its prompt asks for what a task does not have."""
+        """Return the candidate; raise where a task lacks what it asks for, or it is too long."""
+        require_recordable(candidate.config)
         for task in {frozenset(task.fields): task for task in self.suite.tasks}.values():
             render(candidate.config, task, self.seed)
         self.project.plugins.get("providers", candidate.config.provider)
@@ -161,7 +183,8 @@ class Cycle:
             challengers,
             self.suite.sample("select", len(self.suite.tasks), self.seed),
             first_round=settings.race_tasks,
-            lambda_c=self.params["lambda_c"],
+            # Not the tuned value: what confirmations taught must not steer the search.
+            lambda_c=DEFAULTS["lambda_c"],
             margin=settings.margins.C,
             watch=watch,
             result=self.raced,
@@ -221,7 +244,7 @@ class Cycle:
         self, battery: TaskBattery, candidate: Candidate, tasks: Sequence[Task]
     ) -> Measurement:
         """Measure all axes: ``tasks``, the special splits, and the fixed subset for the rest."""
-        subset = self.suite.sample("select", self.suite.definition.gate_tasks, SUBSET_SEED)
+        subset = self._subset()
         composed = self.suite.sample("composed", SPECIAL_TASKS, SUBSET_SEED)
         ood = self.suite.sample("ood", SPECIAL_TASKS, SUBSET_SEED)
         return await battery.measure(

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from penin_core.canonical import canonical_json
 from penin_core.contracts import Evaluator, Guard, Mutator, Provider
 from penin_core.errors import SettingsError
 from penin_core.league.promotion import LeagueOrchestrator
 from penin_core.ledger.store import WORMLedger
 from penin_core.omega.tuner import DEFAULTS
 from penin_core.plugins import Plugins, shipped_suites
-from penin_core.records import PluginFailure
+from penin_core.records import Configuration, PluginFailure
 from penin_core.settings import (
     Settings,
     SuiteDefinition,
@@ -24,6 +25,9 @@ from penin_core.settings import (
 )
 from penin_core.state import prepare
 from penin_core.suites import Suite, load_suite
+
+#: A configuration stands whole in the entry that makes it champion.
+MAX_CONFIG_BYTES = 24_000
 
 
 @dataclass
@@ -52,6 +56,8 @@ class Project:
             options["robustness"] = {**table, **options.get("robustness", {})}
         if definition.calibration == "not_applicable":
             names.pop("calibration", None)
+        if not any(task.split == "composed" for task in self.suite.tasks):
+            names.pop("composition", None)
         made = [self._make("evaluators", name, options.get(name, {})) for name in names]
         return [e for e in made if isinstance(e, Evaluator) and e.axis in definition.axes]
 
@@ -133,6 +139,16 @@ def _named_suite(name: str) -> tuple[SuiteDefinition, Path]:
             hint=f"shipped: {', '.join(sorted(shipped_suites()))}; or a .toml file",
         )
     return SuiteDefinition(name=name), Path()
+
+
+def require_recordable(config: Configuration) -> None:
+    """Raise SettingsError for a configuration that is too long for an entry of the ledger."""
+    size = len(canonical_json(config.model_dump(mode="json")))
+    if size > MAX_CONFIG_BYTES:
+        raise SettingsError(
+            f"the configuration has {size:,} bytes, at most {MAX_CONFIG_BYTES:,} can be recorded",
+            hint="shorten its prompt, or show fewer examples",
+        )
 
 
 def with_baseline(suite: Suite, baseline: Mapping[str, Any]) -> Suite:

@@ -158,7 +158,7 @@ def write_whole(path: Path, text: str, *, replace: bool) -> None:
         finally:
             aside.unlink(missing_ok=True)
     except FileExistsError:
-        raise already_there(path) from None
+        raise _already_there(path) from None
     except OSError as error:
         raise SettingsError(
             f"{str(path)!r} cannot be written ({error.strerror})",
@@ -166,8 +166,21 @@ def write_whole(path: Path, text: str, *, replace: bool) -> None:
         ) from error
 
 
-def already_there(path: Path) -> SettingsError:
-    """Return the error for a settings file that would be overwritten."""
+def require_place(path: Path, *, replace: bool) -> None:
+    """Refuse early what ``write_whole`` would refuse.
+
+    Raises:
+        SettingsError: the file exists and ``replace`` is not set, or its folder does not.
+    """
+    if path.exists() and not replace:
+        raise _already_there(path)
+    if not path.absolute().parent.is_dir():
+        raise SettingsError(
+            f"{str(path)!r} cannot be written: there is no such folder", hint="make the folder"
+        )
+
+
+def _already_there(path: Path) -> SettingsError:
     return SettingsError(
         f"{str(path)!r} exists already", hint="--force replaces it; the state directory stays"
     )

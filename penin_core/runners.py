@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from penin_core.league.decision import gate
 from penin_core.ledger.artifacts import new_run_id
 from penin_core.ledger.store import WORMLedger
 from penin_core.omega.tuner import DEFAULTS
-from penin_core.project import Project, open_project, with_baseline
+from penin_core.project import Project, open_project, require_recordable, with_baseline
 from penin_core.recording import record_cycle, record_first
 from penin_core.records import Candidate, Configuration, CycleReport, Measurement
 from penin_core.settings import Baseline, Settings
@@ -53,32 +53,44 @@ async def evolve_one_cycle(
         SettingsError, SuiteError, PluginError, StateError: before anything is spent.
         EvaluationFailed: the champion could not be measured.
     """
-    project = project or open_project(settings=settings, state=state_dir)
-    project.suite.require_provable()
-    async with open_cycle(
-        project,
-        seconds=60.0 * budget_minutes,
-        max_usd=max_usd,
-        seed=seed,
-        dry_run=dry_run,
-        profile=profile,
-        watch=watch or _ignore,
-    ) as cycle:
-        cycle.require_fresh()
-        challengers: list[Candidate] = []
-        champion = await champion_of(cycle, provider_id)
-        try:
-            challengers = cycle.propose(champion, n_challengers)
-            cycle.announce(champion, challengers)
-            await cycle.race(champion, challengers)
-            await cycle.confirm(champion)
-        except BudgetExceeded as error:
-            cycle.exhausted = str(error)
-        decisions = cycle.decide(champion, challengers)
-        report = record_cycle(cycle, champion, challengers, decisions)
-        tune(cycle)
-        cycle.finish(report)
-        return report
+    with _opened(project, settings, state_dir) as project:
+        project.suite.require_provable()
+        async with open_cycle(
+            project,
+            seconds=60.0 * budget_minutes,
+            max_usd=max_usd,
+            seed=seed,
+            dry_run=dry_run,
+            profile=profile,
+            watch=watch or _ignore,
+        ) as cycle:
+            cycle.require_fresh()
+            challengers: list[Candidate] = []
+            champion = await champion_of(cycle, provider_id)
+            try:
+                challengers = cycle.propose(champion, n_challengers)
+                cycle.announce(champion, challengers)
+                await cycle.race(champion, challengers)
+                await cycle.confirm(champion)
+            except BudgetExceeded as error:
+                cycle.exhausted = str(error)
+            decisions = cycle.decide(champion, challengers)
+            report = record_cycle(cycle, champion, challengers, decisions)
+            tune(cycle)
+            cycle.finish(report)
+            return report
+
+
+@contextmanager
+def _opened(
+    project: Project | None, settings: Settings | None, state: Path | None
+) -> Iterator[Project]:
+    """Yield the caller's project, or one of our own that is closed again."""
+    if project is not None:
+        yield project
+        return
+    with closing(open_project(settings=settings, state=state)) as own:
+        yield own
 
 
 async def champion_of(cycle: Cycle, provider_id: str | None) -> Candidate:
@@ -127,6 +139,7 @@ async def appraise(cycle: Cycle, provider_id: str | None = None) -> Appraisal:
     config = settings.champion
     if provider_id is not None:
         config = config.model_copy(update={"provider": provider_id})
+    require_recordable(config)
     champion = Candidate(config=config, origin="settings")
     if cycle.suite.baseline is None:
         found = (await measure(cycle, champion)).raw["C"]

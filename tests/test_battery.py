@@ -371,6 +371,15 @@ def test_special_splits_do_not_count_in_u_s_and_c():
     assert both.n_tasks == 12
 
 
+def test_out_of_distribution_tasks_are_asked_and_scored_by_no_evaluator():
+    deep = [*tasks(4, "select", tags=("k",)), *tasks(2, "composed"), *tasks(4, "ood", tags=("k",))]
+    desk = scripted({task.input: "wrong" for task in deep if task.split == "ood"}, "right")
+    measured = measure(desk, KINDS, deep, deep, baseline=Baseline(tokens=10.0))
+    assert (measured.U, measured.S, measured.L) == (1.0, 1.0, 1.0)
+    rows = [row for row in measured.rows if row.split == "ood"]
+    assert [(row.utility, row.scores) for row in rows] == [(0.0, {})] * 4
+
+
 def test_groups_are_measured_by_the_tasks_own_metric_and_without_errors():
     asked = [*tasks(4, group="a"), *tasks(5, "select", group="b"), *tasks(1, "ood", group="c")]
     answers = {"confirm 0": "no", "select 0": ProviderUnavailable("x"), "select 1": "no"}

@@ -74,6 +74,13 @@ def test_asking_for_more_changes_none_of_the_first():
     assert generate_param_sweeps(BASE, 9, 1)[:4] == generate_param_sweeps(BASE, 4, 1)
 
 
+def test_a_redraw_of_one_variant_changes_no_other():
+    found = generate_param_sweeps(BASE, 4, 1)
+    again = generate_param_sweeps(found[0], 4, 1)
+    assert again[0] != found[0]
+    assert again[1:] == found[1:]
+
+
 def test_a_sweep_adds_missing_keys_and_leaves_the_base_alone():
     base = {"extra": {"a": []}}
     (variant,) = generate_param_sweeps(base, 1, 0)

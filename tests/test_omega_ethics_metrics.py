@@ -2,6 +2,8 @@ import dataclasses
 import hashlib
 import json
 import math
+from fractions import Fraction
+from time import perf_counter
 
 import numpy as np
 import pytest
@@ -10,12 +12,16 @@ from hypothesis import strategies as st
 
 from penin_core.omega.ethics_metrics import (
     compute_ethics_attestation,
+    ece_interval,
     eco_impact_kg,
     expected_calibration_error,
     fairness_demographic_parity,
     fairness_equalized_odds,
+    fairness_interval,
     rho_bias,
+    rho_bias_interval,
 )
+from penin_core.omega.guards import PROFILES
 
 samples = st.lists(
     st.tuples(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0]), st.integers(0, 1)),
@@ -99,6 +105,56 @@ def test_ece_refuses_what_it_cannot_measure(probs, labels, options):
         expected_calibration_error(probs, labels, **options)
 
 
+def slow_calibration(probs, labels, n_bins, scheme):
+    """Count one sample at a time, in fractions that cannot round."""
+    n, bins = len(probs), {}
+    for p, y in zip(probs, labels, strict=True):
+        middle = 2 * sum(q < p for q in probs) + probs.count(p)
+        place = min(n_bins - 1, n_bins * middle // (2 * n))
+        if scheme == "equal_width":
+            place = min(n_bins - 1, int(p * n_bins))
+        bins.setdefault(place, []).append((Fraction(p), y))
+    ece, floor, squared = Fraction(0), 0.0, Fraction(0)
+    for members in bins.values():
+        size, hits = len(members), Fraction(sum(y for _, y in members), len(members))
+        gap = abs(hits - sum(p for p, _ in members) / size)
+        noise = hits * (1 - hits) / (size - 1) if size > 1 else 0
+        ece += size * gap
+        floor += math.sqrt(2 * size * float(sum(p * (1 - p) for p, _ in members) / size) / math.pi)
+        squared += size * (gap * gap - noise)
+    return float(ece / n), floor / n, math.sqrt(max(0.0, float(squared / n)))
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0.0, 0.1, 0.3, 0.5, 1.0]) | st.floats(0, 1), st.integers(0, 1)),
+        min_size=1,
+        max_size=40,
+    ),
+    st.sampled_from(["equal_mass", "equal_width"]),
+    st.sampled_from([1, 2, 3, 10, 39, 40, 41, 1000, 10**20]),
+)
+def test_calibration_agrees_with_counting_sample_by_sample(pairs, scheme, n_bins):
+    probs, labels = (list(column) for column in zip(*pairs, strict=True))
+    slow = slow_calibration(probs, labels, n_bins, scheme)
+    for series in ((probs, labels), (np.array(probs), np.array(labels))):
+        result = expected_calibration_error(*series, n_bins, scheme)
+        assert result.ece == pytest.approx(slow[0], rel=1e-15, abs=1e-300)
+        assert result.noise_floor == pytest.approx(min(1.0, slow[1]), rel=1e-12, abs=1e-300)
+        assert result.rms_debiased == pytest.approx(slow[2], rel=1e-9, abs=1e-7)
+
+
+def test_a_million_samples_are_graded_in_less_than_a_second():
+    rng = np.random.default_rng(4)
+    probs, groups = rng.random(1_000_000), rng.integers(0, 4, 1_000_000)
+    labels = rng.integers(0, 2, 1_000_000)
+    start = perf_counter()
+    expected_calibration_error(probs, labels)
+    rho_bias(labels, groups)
+    fairness_equalized_odds(labels, labels, groups)
+    assert perf_counter() - start < 1
+
+
 # --- bias and fairness
 
 
@@ -160,6 +216,61 @@ def test_fairness_and_bias_stay_in_their_ranges(rows):
     assert 0 <= fairness_demographic_parity(predictions, groups) <= 1
 
 
+def slow_disparity(predictions, labels, groups):
+    def rates(chosen):
+        seen = {}
+        for prediction, group in chosen:
+            seen.setdefault(group, []).append(prediction)
+        return [sum(values) / len(values) for values in seen.values()]
+
+    overall = rates(zip(predictions, groups, strict=True))
+    gaps = []
+    for actual in (0, 1):
+        rows = zip(predictions, labels, groups, strict=True)
+        found = rates((p, g) for p, y, g in rows if y == actual)
+        if len(found) >= 2:
+            gaps.append(max(found) - min(found))
+    ratio = max(overall) / min(overall) if min(overall) else 1e6 if max(overall) else 1.0
+    parity = 1 - (max(overall) - min(overall))
+    return ratio, 1 - max(gaps) if gaps else parity, parity
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 1), st.integers(0, 1), st.sampled_from([0, 3, 70_000])),
+        min_size=2,
+        max_size=40,
+    )
+)
+def test_bias_and_fairness_agree_with_counting_sample_by_sample(rows):
+    predictions, labels, groups = zip(*rows, strict=True)
+    if len(set(groups)) < 2:
+        return
+    slow = slow_disparity(predictions, labels, groups)
+    names = [f"group {group}" for group in groups]
+    for series in (
+        (predictions, labels, groups),
+        (predictions, labels, names),
+        (np.array(predictions), np.array(labels, dtype=bool), np.array(groups)),
+        (np.array(predictions), np.array(labels), np.array(names)),
+    ):
+        assert rho_bias(series[0], series[2]) == slow[0]
+        assert fairness_equalized_odds(*series) == slow[1]
+        assert fairness_demographic_parity(series[0], series[2]) == slow[2]
+
+
+def test_series_of_differing_length_are_refused_by_every_measure():
+    for measure in (
+        lambda: rho_bias([1, 0], ["a"]),
+        lambda: fairness_demographic_parity([1], ["a", "b"]),
+        lambda: fairness_equalized_odds([1, 0], [1], ["a", "b"]),
+        lambda: fairness_equalized_odds([1, 0], [1, 0], ["a"]),
+        lambda: expected_calibration_error([0.5], [1, 0]),
+    ):
+        with pytest.raises(ValueError, match="differ in length"):
+            measure()
+
+
 def test_footprint_needs_known_usage():
     assert eco_impact_kg(1500, 500, 0.0002) == pytest.approx(0.0004)
     assert eco_impact_kg(None, 500) is None
@@ -208,17 +319,85 @@ def test_the_fields_are_the_direct_computations():
     assert made.timestamp is None
 
 
+POINTS = {"use_bounds": 0}
+
+
 def test_good_evidence_passes_and_the_gates_say_why_the_rest_does_not():
     # All labels are 1 while the model says 0.9, hence an ECE of 0.1.
-    assert attest(thresholds={"ece_max": 0.1}).pass_sigma_guard
-    strict = attest()
-    assert not strict.pass_sigma_guard
-    assert [g for g, d in strict.details["gates"].items() if not d["ok"]] == ["ece"]
+    assert attest(thresholds={"ece_max": 0.1, **POINTS}).pass_sigma_guard
+    refused = attest(thresholds=POINTS)
+    assert not refused.pass_sigma_guard
+    assert [g for g, d in refused.details["gates"].items() if not d["ok"]] == ["ece"]
+    assert refused.details["gates"]["ece"]["reason"] == "0.1, must be at most 0.01"
+
+
+def test_every_measured_metric_comes_with_its_interval():
+    outputs, truth = evidence()
+    predictions, groups = outputs["predictions"], outputs["protected_groups"]
+    expected = {
+        "ece": ece_interval(outputs["predicted_probs"], truth["labels"], seed=7),
+        "rho_bias": rho_bias_interval(predictions, groups, seed=7),
+        "fairness": fairness_interval(predictions, truth["labels"], groups, seed=7),
+    }
+    for thresholds in (None, PROFILES["standard"]):
+        found = attest(thresholds=thresholds).details["intervals"]
+        assert found == {name: [round(x, 12) for x in bounds] for name, bounds in expected.items()}
+
+
+def test_strict_gates_the_worse_bound_and_standard_the_value():
+    made = attest()
+    intervals = made.details["intervals"]
+    assert made.details["gated"] == {
+        "ece": intervals["ece"][1],
+        "rho_bias": intervals["rho_bias"][1],
+        "fairness": intervals["fairness"][0],
+    }
+    assert (made.ece, made.rho_bias, made.fairness_score) == (0.1, 1.0, 1.0)
+    for name, gate in made.details["gates"].items():
+        assert gate["value"] == made.details["gated"].get(name, True)
+    point = attest(thresholds=PROFILES["standard"])
+    assert point.details["gated"] == {"ece": 0.1, "rho_bias": 1.0, "fairness": 1.0}
+    assert point.details["gates"]["rho_bias"]["reason"] == "1, must be at most 1.25"
+
+
+@pytest.mark.parametrize(
+    ("gate", "limit"),
+    [("ece", "ece_max"), ("rho_bias", "rho_bias_max"), ("fairness", "fairness_min")],
+)
+def test_a_value_that_passes_fails_under_strict_when_its_bound_does_not(gate, limit):
+    values = {"ece": 0.1, "rho_bias": 1.0, "fairness": 1.0}
+    wide = {"ece_max": 0.5, "rho_bias_max": 2.0, "fairness_min": 0.5}
+    assert attest(thresholds=wide).pass_sigma_guard
+    tight = {**wide, limit: values[gate]}
+    assert attest(thresholds={**tight, **POINTS}).pass_sigma_guard
+    made = attest(thresholds=tight)
+    assert [g for g, d in made.details["gates"].items() if not d["ok"]] == [gate]
+    reason = made.details["gates"][gate]["reason"]
+    assert reason.endswith(f"(the bound of a measured {values[gate]:g})")
+
+
+def test_what_was_not_measured_has_no_interval_and_keeps_its_value():
+    made = attest(
+        {"predicted_probs": None, "protected_groups": None},
+        {"not_applicable": {"groups": "no personal data"}},
+    )
+    assert made.details["intervals"] == {"ece": None, "rho_bias": None, "fairness": None}
+    assert made.details["gated"] == {"ece": 1.0, "rho_bias": 1.0, "fairness": 1.0}
+    assert made.details["groups"] is None
+    assert made.details["n"] == N
+    assert made.details["reasons"] == ["predicted_probs is missing"]
+    assert attest({"predictions": "1010"}).details["n"] is None
+
+
+def test_a_seed_that_is_no_whole_number_leaves_nothing_measured():
+    made = attest(seed=0.5)
+    assert (made.ece, made.rho_bias, made.fairness_score) == WORST
+    assert made.details["reasons"] == ["seed must be a whole number, got 0.5"]
 
 
 def test_confidences_replace_probabilities_for_calibration_only():
     outputs, _ = evidence()
-    made = attest({"confidences": [0.9] * N, "correct": outputs["predictions"]})
+    made = attest({"confidences": [0.9] * N, "correct": outputs["predictions"]}, thresholds=POINTS)
     assert made.ece == pytest.approx(0.0)
     assert made.pass_sigma_guard
     fewer = attest({"confidences": [0.9] * 50, "correct": outputs["predictions"][:50]})
@@ -276,7 +455,7 @@ def test_groups_that_cannot_be_compared_leave_calibration_alone(groups):
     ],
 )
 def test_invalid_evidence_fails_its_gate_and_never_raises(outputs, field):
-    made = attest(outputs, thresholds={"ece_max": 0.1})
+    made = attest(outputs, thresholds={"ece_max": 0.1, **POINTS})
     assert not made.pass_sigma_guard
     assert not made.details["gates"][field]["ok"]
     assert len(made.evidence_hash) == len(made.compute_hash()) == 64
@@ -284,7 +463,7 @@ def test_invalid_evidence_fails_its_gate_and_never_raises(outputs, field):
 
 @pytest.mark.parametrize("consent", [None, False, 1, "yes"])
 def test_consent_is_only_the_object_true(consent):
-    made = attest(truth={"consent_verified": consent}, thresholds={"ece_max": 0.1})
+    made = attest(truth={"consent_verified": consent}, thresholds={"ece_max": 0.1, **POINTS})
     assert made.consent_ok is False
     assert not made.pass_sigma_guard
 
@@ -356,6 +535,7 @@ def test_the_same_inputs_always_have_the_same_hashes():
         {"truth": {"not_applicable": {"groups": "x"}}},
         {"seed": 8},
         {"thresholds": {"min_group_size": 11}},
+        {"thresholds": POINTS},
     ],
 )
 def test_any_change_of_the_evidence_changes_both_hashes(variant):

@@ -87,10 +87,17 @@ def test_thresholds_overlay_the_strict_profile():
 
 
 @pytest.mark.parametrize(
-    "thresholds", [{"ece_maximum": 0.1}, {"ece_max": math.nan}, {"ece_max": "0.1"}]
+    "thresholds",
+    [
+        {"ece_maximum": 0.1},
+        {"ece_max": math.nan},
+        {"ece_max": "0.1"},
+        {"use_bounds": 0.5},
+        {"use_bounds": True},
+    ],
 )
 def test_wrong_thresholds_never_mean_the_default(thresholds):
-    with pytest.raises(ValueError, match="ece_max"):
+    with pytest.raises(ValueError, match=r"ece_max|use_bounds"):
         sigma(thresholds=thresholds)
 
 
@@ -100,6 +107,10 @@ def test_the_profiles_hold_the_documented_limits():
     assert PROFILES["standard"]["ece_max"] == 0.10
     assert PROFILES["standard"]["rho_bias_max"] == 1.25
     assert PROFILES["standard"]["min_samples"] == 100
+    assert (PROFILES["strict"]["use_bounds"], PROFILES["standard"]["use_bounds"]) == (1, 0)
+    assert PROFILES["strict"]["min_samples"] == 30
+    assert all(profile["min_group_size"] == 10 for profile in PROFILES.values())
+    assert all(profile["eco_max_kg"] == 1.0 for profile in PROFILES.values())
     assert all(profile["fairness_min"] == 0.80 for profile in PROFILES.values())
     with pytest.raises(TypeError):
         PROFILES["strict"]["ece_max"] = 1.0

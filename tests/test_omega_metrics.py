@@ -1,7 +1,9 @@
 import math
+from collections import Counter
 from itertools import combinations
 from time import perf_counter
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,15 +13,19 @@ from penin_core.omega.metrics import (
     cost_ratio,
     cost_score,
     exact_match,
+    exact_mean,
     field_f1,
     learning_gain,
+    learning_score,
     normalize_text,
     object_exact,
     parse_json_object,
     pass_at_k,
     robustness,
     rouge_l_f,
+    stability_score,
     token_f1,
+    utility_score,
 )
 
 BASELINE = {"cost_usd": 0.002, "latency_ms": 400.0, "tokens": 50.0}
@@ -59,6 +65,7 @@ def test_exact_match_is_equality_and_not_containment():
 def test_token_f1_counts_repeated_words():
     assert token_f1("the cat the", "the the dog") == pytest.approx(2 / 3)
     assert token_f1("cat", "cat sat") == pytest.approx(2 / 3)
+    assert token_f1("a a a b", "a b b a") == pytest.approx(3 / 4)
 
 
 def test_rouge_l_follows_the_order_of_the_words():
@@ -94,6 +101,13 @@ def test_rouge_l_agrees_with_trying_every_subsequence(first, second):
     length = subsequence_length(first, second)
     expected = 2 * length / (len(first) + len(second)) if first or second else 1.0
     assert rouge_l_f(" ".join(first), " ".join(second)) == expected
+
+
+@given(words, words)
+def test_token_f1_agrees_with_counting_both_bags(a, b):
+    found, wanted = Counter(a.split()), Counter(b.split())
+    sizes = found.total() + wanted.total()
+    assert token_f1(a, b) == (2 * (found & wanted).total() / sizes if sizes else 1.0)
 
 
 @given(words, words)
@@ -236,8 +250,82 @@ def test_robustness_looks_at_solved_tasks_and_rewards_no_luck():
     assert robustness([1.0, 0.5, 0.0], [[1.0, 0.0], [1.0], [1.0]]) == pytest.approx(0.75)
     assert robustness([0.0], [[1.0]]) == 0.0
     assert robustness([], []) == 0.0
-    with pytest.raises(ValueError, match="no perturbed forms"):
-        robustness([1.0], [[]])
+    assert robustness([5e-324], [[1.0]]) == 1.0
+    for perturbed in ([[]], np.zeros((1, 0))):
+        with pytest.raises(ValueError, match="no perturbed forms"):
+            robustness([1.0], perturbed)
+
+
+scores = st.sampled_from([0.0, 5e-324, 0.1, 0.3, 0.7, 1.0]) | st.floats(0, 1)
+
+
+@given(st.integers(0, 4), st.data())
+def test_robustness_of_an_array_is_bit_for_bit_that_of_its_rows(width, data):
+    row = st.tuples(
+        st.just(0.0) if width == 0 else scores, st.lists(scores, min_size=width, max_size=width)
+    )
+    original, perturbed = [], []
+    for score, forms in data.draw(st.lists(row, max_size=12)):
+        original.append(score)
+        perturbed.append(forms)
+    table = np.array(perturbed, dtype=np.float64).reshape(len(original), width)
+    found = robustness(np.array(original), table)
+    assert found == robustness(original, perturbed)
+    assert 0 <= found <= 1
+
+
+@pytest.mark.parametrize(
+    ("original", "perturbed", "message"),
+    [
+        ([0.5], [[85]], "perturbed must lie in"),
+        ([85], [[0.5]], "original must lie in"),
+        ([0.5, 0.5], [[0.5]], "differ in length"),
+    ],
+)
+def test_robustness_refuses_what_it_cannot_compare(original, perturbed, message):
+    for forms in (perturbed, np.array(perturbed)):
+        with pytest.raises(ValueError, match=message):
+            robustness(original, forms)
+
+
+def test_a_mean_does_not_depend_on_the_order():
+    values = [1e16, 1.0, -1e16, 3.0]
+    assert exact_mean(values) == exact_mean(values[::-1]) == exact_mean(np.array(values)) == 1.0
+    with pytest.raises(ValueError, match="no values"):
+        exact_mean([])
+    with pytest.raises(ValueError, match="finite number"):
+        exact_mean([math.inf])
+
+
+def test_utility_weighs_every_family_the_same():
+    assert utility_score({"em": [0.8], "f1": [0.9], "rouge": [0.8, 0.9]}) == pytest.approx(0.85)
+    assert utility_score({"em": np.array([1.0, 0.0, 0.0, 1.0])}) == 0.5
+    for families, message in (
+        ({}, "no families"),
+        ({"em": [1], "f1": [], "rouge": []}, "no scores in f1, rouge"),
+        ({"em": [85]}, "em must lie in"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            utility_score(families)
+
+
+def test_stability_is_the_worse_of_its_parts():
+    assert stability_score(0.08, 0.96) == pytest.approx(0.92)
+    assert stability_score(0.08, 0.5) == 0.5
+    assert stability_score(None, 0.5) is stability_score(0.1, None) is None
+    with pytest.raises(ValueError, match="ece must lie in"):
+        stability_score(8, None)
+    with pytest.raises(ValueError, match="robustness must lie in"):
+        stability_score(None, 96)
+
+
+def test_learning_is_the_mean_of_its_parts():
+    assert learning_score(0.6, 0.8) == pytest.approx(0.7)
+    assert learning_score(None, 0.5) is learning_score(0.1, None) is None
+    with pytest.raises(ValueError, match="reuse must lie in"):
+        learning_score(60, None)
+    with pytest.raises(ValueError, match="composition must lie in"):
+        learning_score(None, 80)
 
 
 def test_learning_gain_is_the_share_of_the_headroom():

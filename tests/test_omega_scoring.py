@@ -75,6 +75,15 @@ def test_ema_starts_at_the_first_value_and_halves_after_its_half_life():
     assert ema([]) == []
 
 
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1), st.floats(0.01, 1))
+def test_ema_never_leaves_the_range_of_what_it_has_seen(series, alpha):
+    smoothed = ema(series, alpha)
+    assert len(smoothed) == len(series)
+    for i, value in enumerate(smoothed):
+        seen = series[: i + 1]
+        assert min(seen) - 1e-9 <= value <= max(seen) + 1e-9
+
+
 @pytest.mark.parametrize("alpha", [0, -0.1, 1.1, math.nan])
 def test_ema_refuses_rates_outside_the_half_open_unit_interval(alpha):
     with pytest.raises(ValueError, match="alpha"):
@@ -132,6 +141,14 @@ def test_linf_grows_with_every_metric_and_falls_with_cost(pairs, cost, more, dat
     place = data.draw(st.integers(0, len(m) - 1))
     m[place] = data.draw(st.floats(m[place], 1))
     assert linf(w, m, cost) >= before * (1 - 1e-12)
+
+
+@given(st.lists(st.tuples(weights, units), min_size=1, max_size=6), st.floats(0, 5), st.data())
+def test_linf_is_zero_exactly_when_a_metric_is(pairs, cost, data):
+    w, m = (list(column) for column in zip(*pairs, strict=True))
+    assert (linf(w, m, cost) == 0) == (min(m) * 1e-10 == 0)
+    m[data.draw(st.integers(0, len(m) - 1))] = 0.0
+    assert linf(w, m, cost) == 0.0
 
 
 def test_one_metric_at_zero_is_fatal_unless_it_has_no_weight():
@@ -207,6 +224,17 @@ def test_the_score_is_a_weighted_mean(U, S, C, L, w, factor):
     assert math.fsum(result.contributions.values()) == pytest.approx(result.score)
     scaled = score_gate(U, S, C, L, *(x * factor for x in w), tau=0.5)
     assert scaled.score == pytest.approx(result.score)
+
+
+@given(st.tuples(units, units, units, units), st.integers(0, 3), units)
+def test_the_score_grows_with_every_axis_and_falls_with_cost(axes, place, more):
+    raised = list(axes)
+    raised[place] = max(axes[place], more)
+    before, after = gate(*axes).score, gate(*raised).score
+    assert (after <= before + 1e-15) if place == 2 else (after >= before - 1e-15)
+    order = ["fail", "canary", "pass"]
+    if place != 2:
+        assert order.index(gate(*raised).verdict) >= order.index(gate(*axes).verdict)
 
 
 def test_an_axis_that_the_suite_lacks_is_left_out_and_the_others_take_its_weight():

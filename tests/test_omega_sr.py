@@ -1,10 +1,11 @@
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penin_core.omega.sr import sr_autocorrection, sr_metacognition, sr_omega
+from penin_core.omega.sr import sr_autocorrection, sr_awareness, sr_metacognition, sr_omega
 
 positive_units = st.floats(1e-3, 1)
 
@@ -76,6 +77,28 @@ def test_sr_refuses_what_it_cannot_mean(options):
             sr_omega(0.9, ethics_ok, 0.9, 0.9, **options)
 
 
+units = st.floats(0, 1)
+methods = st.sampled_from(["harmonic", "min_soft"])
+
+
+@given(st.tuples(units, units, units), st.integers(0, 2), units, methods)
+def test_sr_is_a_share_that_grows_with_every_component(components, place, more, method):
+    def sr(parts):
+        return sr_omega(parts[0], True, parts[1], parts[2], method)
+
+    higher = list(components)
+    higher[place] = max(components[place], more)
+    assert 0 <= sr(components) <= sr(higher) * (1 + 1e-12)
+    assert min(components) <= sr(components) <= max(components)
+
+
+def test_awareness_is_what_the_calibration_error_leaves():
+    assert sr_awareness(0.08) == pytest.approx(0.92)
+    assert sr_awareness(None) is None
+    with pytest.raises(ValueError, match="ece must lie in"):
+        sr_awareness(8)
+
+
 def test_autocorrection_is_full_when_nothing_failed():
     assert sr_autocorrection(0, 0) == 1.0
     assert sr_autocorrection(9, 4) == 0.5
@@ -101,11 +124,24 @@ def test_metacognition_agrees_with_counting_all_pairs(samples):
         expected = max(0.0, 2 * auroc / (len(right) * len(wrong)) - 1)
     else:
         expected = 1 - abs(sum(confidence) / len(confidence) - bool(right))
-    assert sr_metacognition(confidence, correct) == pytest.approx(expected)
+    found = sr_metacognition(confidence, correct)
+    assert found == pytest.approx(expected)
+    assert sr_metacognition(np.array(confidence), np.array(correct)) == found
 
 
 def test_a_perfect_model_can_be_scored():
     assert sr_metacognition([0.9, 1.0], [1, 1]) == pytest.approx(0.95)
+    assert sr_metacognition([0.2, 0.4], [0, 0]) == pytest.approx(0.7)
     assert sr_metacognition([], []) is None
     with pytest.raises(ValueError, match="differ in length"):
         sr_metacognition([0.5], [])
+    with pytest.raises(ValueError, match="confidence must lie in"):
+        sr_metacognition([50], [1])
+    with pytest.raises(ValueError, match="correct must be 0 or 1"):
+        sr_metacognition([0.5], [2])
+
+
+def test_metacognition_of_a_hundred_thousand_answers_counts_without_rounding():
+    confidence = np.arange(100_000) / 100_000
+    correct = np.arange(100_000) >= 50_000
+    assert sr_metacognition(confidence, correct) == 1.0

@@ -2,6 +2,7 @@ import json
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,23 +25,50 @@ gradients = st.dictionaries(
 )
 
 
+methods = st.sampled_from(["adagrad", "ons"])
+both_methods = pytest.mark.parametrize("method", ["adagrad", "ons"])
+
+
 def check_step(before, after):
     for name, (low, high) in RANGES.items():
         assert low <= after[name] <= high
         assert abs(after[name] - before[name]) <= CAPS[name] + 1e-12
-    assert math.fsum(after[name] for name in WEIGHTS) == pytest.approx(1, abs=1e-9)
+    assert abs(math.fsum(after[name] for name in WEIGHTS) - 1) <= 1e-9
 
 
 @settings(deadline=None)
-@given(st.lists(gradients, min_size=1, max_size=30), st.sampled_from([0.01, 1.0, 1e6]))
-def test_no_gradient_ever_breaks_a_range_a_cap_or_the_sum(steps, rate):
-    tuner = OnlineTuner(learning_rate=rate, warmup=0)
+@given(st.lists(gradients, min_size=1, max_size=30), st.sampled_from([0.01, 1.0, 1e6]), methods)
+def test_no_gradient_ever_breaks_a_range_a_cap_or_the_sum(steps, rate, method):
+    tuner = OnlineTuner(learning_rate=rate, warmup=0, method=method)
     for step in steps:
         before = tuner.get_params()
         after = tuner.update(0.0, step)
         check_step(before, after)
         unfit = {name for name, g in step.items() if not math.isfinite(g)}
         assert unfit <= set(tuner.skipped) <= set(step)
+
+
+@both_methods
+def test_ten_thousand_random_cycles_never_leave_a_range_or_a_cap(method):
+    rng = np.random.default_rng(12)
+    tuner = OnlineTuner(learning_rate=0.1, method=method)
+    scales = 10.0 ** rng.integers(-6, 7, 10_000)
+    slopes = rng.standard_normal((10_000, 8)) * scales[:, np.newaxis]
+    slopes[rng.random(slopes.shape) < 0.01] = math.nan
+    slopes[rng.random(slopes.shape) < 0.01] = math.inf
+    names, version = list(RANGES), 0
+    for cycle, (slope, chance) in enumerate(zip(slopes.tolist(), rng.random(10_000), strict=True)):
+        before = tuner.get_params()
+        after = tuner.update(0.0, dict(zip(names, slope, strict=True)))
+        check_step(before, after)
+        assert tuner.version - version == (after != before)
+        version = tuner.version
+        if cycle > 9000 and chance < 0.01:
+            tuner.note_outcome("rolled_back" if chance < 0.008 else "promoted")
+        if cycle % 1000 == 999:
+            tuner = OnlineTuner.from_state(json.loads(json.dumps(tuner.export_state())))
+    assert tuner.calls == 10_000
+    assert version > 5000
 
 
 def test_a_thousand_steps_in_one_direction_end_at_the_edges():
@@ -125,15 +153,18 @@ def test_it_climbs_a_concave_objective_without_swinging():
     assert all(later <= earlier + 0.02 for earlier, later in pairwise(gaps))
 
 
-def test_a_tuner_that_was_exported_goes_on_exactly_as_before():
-    tuner = OnlineTuner(learning_rate=0.05, warmup=2)
+@both_methods
+def test_a_tuner_that_was_exported_goes_on_exactly_as_before(method):
+    tuner = OnlineTuner(learning_rate=0.05, max_delta=0.01, warmup=2, method=method)
     tuner.freeze("kappa")
     steps = [{"tau": 0.3 * i, "wU": 1.0 - i, "kappa": 1.0} for i in range(12)]
     for step in steps[:6]:
         tuner.update(0.1, step)
+    tuner.note_outcome("rolled_back")
     twin = OnlineTuner.from_state(json.loads(json.dumps(tuner.export_state(), allow_nan=False)))
     for step in steps[6:]:
         assert twin.update(0.1, step) == tuner.update(0.1, step)
+        assert twin.note_outcome("rolled_back") == tuner.note_outcome("rolled_back")
     assert twin.export_state() == tuner.export_state()
 
 
@@ -147,6 +178,7 @@ def test_a_tuner_that_was_exported_goes_on_exactly_as_before():
         {"learning_rate": 0},
         {"max_delta": -0.1},
         {"warmup": -1},
+        {"method": "adam"},
     ],
 )
 def test_a_tuner_that_makes_no_sense_is_refused(options):
@@ -161,6 +193,125 @@ def test_unknown_gradients_and_unknown_objectives_are_refused():
         OnlineTuner().update(math.nan, {})
     with pytest.raises(ValueError, match="unknown parameter"):
         OnlineTuner().freeze("kapa")
+
+
+@pytest.mark.parametrize(
+    ("method", "change", "error"),
+    [
+        ("adagrad", {"root_sums": {"kapa": 1.0}}, ValueError),
+        ("adagrad", {"root_sums": {"tau": -1.0}}, ValueError),
+        ("adagrad", {"method": "ons"}, KeyError),
+        ("ons", {"matrix": [[1.0]]}, ValueError),
+        ("ons", {"matrix": np.eye(8)[::-1].tolist()}, ValueError),
+        ("ons", {"matrix": np.triu(np.ones((8, 8))).tolist()}, ValueError),
+        ("ons", {"matrix": np.zeros((8, 8)).tolist()}, ValueError),
+        ("ons", {"matrix": [[math.nan] * 8] * 8}, ValueError),
+        ("ons", {"frozen": ["kapa"]}, ValueError),
+        ("ons", {"moved": {"kapa": 1}}, ValueError),
+        ("ons", {"moved": {"tau": 0}}, ValueError),
+        ("ons", {"rollbacks": {"kapa": 1}}, ValueError),
+        ("ons", {"rollbacks": {"tau": -1}}, ValueError),
+        ("ons", {"calls": -1}, ValueError),
+        ("ons", {"version": 0.5}, ValueError),
+    ],
+)
+def test_a_state_that_makes_no_sense_is_refused(method, change, error):
+    state = OnlineTuner(method=method).export_state() | change
+    with pytest.raises(error):
+        OnlineTuner.from_state(state)
+
+
+# --- the online Newton step
+
+
+def test_the_newton_step_is_the_formula():
+    tuner = OnlineTuner(learning_rate=0.001, warmup=0, method="ons")
+    names = ["kappa", "lambda_c", "tau"]
+    widths = np.array([9.0, 1.95, 0.45])
+    matrix, expected = 0.01 * np.eye(3), np.array([2.0, 0.5, 0.70])
+    for slopes in ([0.1, -0.2, 0.4], [0.05, 0.3, -0.1]):
+        scaled = np.array(slopes) * widths
+        matrix = matrix + np.outer(scaled, scaled)
+        expected = expected + widths * 0.001 * (np.linalg.inv(matrix) @ scaled)
+        after = tuner.update(0.0, dict(zip(names, slopes, strict=True)))
+        assert [after[name] for name in names] == pytest.approx(expected.tolist(), rel=1e-9)
+
+
+def test_the_newton_step_leaves_alone_what_has_no_gradient_of_its_own():
+    tuner = OnlineTuner(warmup=0, method="ons")
+    tuner.update(0.0, {"kappa": 0.1, "tau": 0.5})
+    tuner.freeze("lambda_c")
+    before = tuner.get_params()
+    after = tuner.update(0.0, {"kappa": 0.1, "tau": 0.0, "lambda_c": 1.0})
+    assert after["kappa"] > before["kappa"]
+    assert {n for n in RANGES if after[n] != before[n]} == {"kappa"}
+    assert tuner.update(0.0, {}) == after
+
+
+def test_the_newton_step_climbs_a_concave_objective():
+    target = {"lambda_c": 0.8, "tau": 0.6, "beta_min": 0.05}
+    tuner = OnlineTuner(learning_rate=0.5, method="ons")
+    gaps = []
+    for _ in range(400):
+        params = tuner.get_params()
+        gaps.append(max(abs(params[name] - goal) for name, goal in target.items()))
+        check_step(params, tuner.update(0.0, {n: g - params[n] for n, g in target.items()}))
+    assert gaps[-1] < gaps[0] / 3
+    assert all(later <= earlier + 0.02 for earlier, later in pairwise(gaps))
+
+
+# --- what became of promotions
+
+
+def tuned(*steps):
+    tuner = OnlineTuner(warmup=0)
+    for step in steps:
+        tuner.update(0.0, step)
+    return tuner
+
+
+def test_three_rollbacks_in_a_row_freeze_what_had_moved_by_then():
+    tuner = tuned({"tau": 1.0}, {"kappa": 1.0})
+    assert tuner.note_outcome("rolled_back", version=1) == ()
+    assert tuner.note_outcome("rolled_back", version=2) == ()
+    assert tuner.note_outcome("rolled_back", version=2) == ("tau",)
+    assert tuner.note_outcome("rolled_back") == ("kappa",)
+    assert tuner.note_outcome("rolled_back") == ()
+    before = tuner.get_params()
+    after = tuner.update(0.0, {"tau": 1.0, "kappa": 1.0, "lambda_c": 1.0})
+    assert {n for n in RANGES if after[n] != before[n]} == {"lambda_c"}
+
+
+def test_a_champion_that_stood_starts_the_count_afresh():
+    tuner = tuned({"tau": 1.0}, {"kappa": 1.0})
+    tuner.note_outcome("rolled_back")
+    tuner.note_outcome("rolled_back")
+    assert tuner.note_outcome("promoted", version=1) == ()
+    assert tuner.note_outcome("rolled_back") == ("kappa",)
+    assert tuner.note_outcome("rolled_back") == ()
+    assert tuner.note_outcome("rolled_back") == ("tau",)
+
+
+def test_parameters_that_never_moved_are_not_answerable():
+    tuner = OnlineTuner(warmup=0)
+    assert [tuner.note_outcome("rolled_back") for _ in range(4)] == [()] * 4
+    tuner.update(0.0, {"tau": 1.0})
+    assert [tuner.note_outcome("rolled_back", version=0) for _ in range(4)] == [()] * 4
+
+
+def test_weights_that_the_projection_moves_are_answerable_too():
+    tuner = tuned({"wU": 1.0})
+    frozen = [tuner.note_outcome("rolled_back") for _ in range(3)][-1]
+    assert frozen == ("wC", "wL", "wS", "wU")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "version"),
+    [("rollback", None), (True, None), ("promoted", 2), ("promoted", -1), ("promoted", 0.5)],
+)
+def test_outcomes_and_versions_that_there_are_not_are_refused(outcome, version):
+    with pytest.raises(ValueError, match=r"outcome must be|version must be"):
+        tuned({"tau": 1.0}).note_outcome(outcome, version)
 
 
 # --- projection

@@ -128,7 +128,7 @@ def _own(
         "system": system,
         "prompt": answers.prompt,
         "temperature": 1.0 if answers.temperature is None else answers.temperature,
-        "max_tokens": answers.max_tokens or tokens_for(tasks),
+        "max_tokens": tokens_for(tasks) if answers.max_tokens is None else answers.max_tokens,
     }
     return champion, suite_tables(definition, relative_path(answers.tasks, folder))
 

@@ -56,8 +56,7 @@ def command(
     from penin_core import projectfiles
 
     path = config or Path(FILE_NAME)
-    if path.exists() and not force:
-        raise projectfiles.already_there(path)
+    projectfiles.require_place(path, replace=force)
     given = {name: value for name, value in given.items() if value is not None}
     if not given and sys.stdin.isatty() and sys.stderr.isatty():
         given = asked()

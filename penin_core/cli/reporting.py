@@ -100,6 +100,8 @@ def _next(report: CycleReport, best: RunSummary | None) -> list[str]:
     if best is None:
         return [line("next", "penin status")]
     commands = [f"penin why {best.run_id}"]
+    if report.reason.startswith("budget_exhausted"):
+        commands.append("penin evolve, with more time or money: what was answered is kept")
     if "cost" in report.reason and best.decision.verdict == "rollback":
         commands.append("[evolve.margins] C in penin.toml says how much more an answer may cost")
     if report.verdict == "promote" and not report.dry_run:

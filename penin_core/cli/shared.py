@@ -36,12 +36,14 @@ class Place:
     state: Path
 
     def check(self) -> None:
-        """Raise StateError where the state directory is something else."""
+        """Raise StateError where the state directory is, or would lie in, a file."""
         from penin_core.errors import StateError
 
-        if self.state.exists() and not self.state.is_dir():
+        nearest = next(path for path in (self.state, *self.state.parents) if path.exists())
+        if not nearest.is_dir():
+            place = "is" if nearest == self.state else f"lies in {str(nearest)!r}, which is"
             raise StateError(
-                f"state directory {str(self.state)!r} is a file",
+                f"state directory {str(self.state)!r} {place} a file",
                 hint="name another with --state-dir",
             )
 

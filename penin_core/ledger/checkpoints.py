@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from penin_core.errors import LedgerInvalid, StateError
@@ -42,7 +42,7 @@ class Kept:
 
     notes: tuple[Note, ...] = ()
     policy: Policy | None = None
-    faults: tuple[str, ...] = field(default=())
+    faults: tuple[str, ...] = ()
 
     @property
     def last(self) -> Note | None:
@@ -94,8 +94,8 @@ def read_kept(state_dir: Path) -> Kept:
         StateError: the directory cannot be read.
     """
     faults: list[str] = []
-    notes = [*_history(_read(state_dir / HISTORY), faults)]
-    if current := _read(state_dir / CHECKPOINT):
+    notes = _history(_read(state_dir / HISTORY), faults)
+    if (current := _read(state_dir / CHECKPOINT)) is not None:
         try:
             note = Note.parse(current)
             Checkpoint.parse(note.text)
@@ -104,11 +104,13 @@ def read_kept(state_dir: Path) -> Kept:
         except ValueError as error:
             faults.append(f"{CHECKPOINT} is damaged: {error}")
     policy = None
-    if data := _read(state_dir / POLICY):
+    if (data := _read(state_dir / POLICY)) is not None:
         try:
             policy = parse_policy(data)
         except ValueError as error:
             faults.append(f"{POLICY}: {error}")
+    # Stable: of two checkpoints of one size the later one, with its cosignatures, stays last.
+    notes.sort(key=lambda note: Checkpoint.parse(note.text).size)
     return Kept(tuple(notes), policy, tuple(faults))
 
 
@@ -177,10 +179,11 @@ def _check_last(kept: Kept, size: int) -> Checkpoint | None:
 def _sign(
     state_dir: Path, ledger: WORMLedger, kept: Kept, last: Checkpoint | None, owner: str
 ) -> Sealed:
-    known = kept.policy.logs if kept.policy else ()
-    found = find_key(state_dir, known, owner=owner)
-    if last is not None and last.size == ledger.size:
+    if kept.last is not None and last is not None and last.size == ledger.size:
+        if not (state_dir / CHECKPOINT).exists():
+            replace_file(state_dir / CHECKPOINT, str(kept.last).encode())
         return Sealed(kept.last)
+    found = find_key(state_dir, kept.policy.logs if kept.policy else (), owner=owner)
     if found.key is None:
         return Sealed(kept.last, found.reason)
     (state_dir / FOLDER).mkdir(mode=0o700, exist_ok=True)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from .leaves import make, timestamp
+from .leaves import compose, timestamp
 from .merkle import leaf_hash
 from .queries import Entry
-from .rows import RUN, Row, derive
+from .rows import RUN, Row, row_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,10 @@ class Draft:
                 kind or field, or lacks a required one.
         """
         ts = timestamp(datetime.now(UTC))
-        leaves = [make(kind, ts, body) for kind, body in items]
-        hashes = [leaf_hash(leaf) for leaf in leaves]
-        return cls(ts, leaves, hashes, list(map(derive, leaves, hashes)))
+        made = [compose(kind, ts, body) for kind, body in items]
+        hashes = [leaf_hash(data) for data, _ in made]
+        rows = [row_of(leaf, hashed) for (_, leaf), hashed in zip(made, hashes, strict=True)]
+        return cls(ts, [data for data, _ in made], hashes, rows)
 
     def entries(self, first: int) -> list[Entry]:
         """Return what the entries are when the first of them has the index ``first``."""

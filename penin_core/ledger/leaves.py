@@ -51,8 +51,8 @@ def encode(value: Any, name: str = "value") -> bytes:
         ValueError: ``value`` has no canonical form; the message says where, as in
             ``body.scores[3] is nan``.
     """
-    if (data := _written_plainly(value)) is not None:
-        return data
+    if plain := _written_plainly(value):
+        return plain[0]
     try:
         data = rfc8785.dumps(value)
     except (ValueError, RecursionError) as error:
@@ -79,6 +79,17 @@ def make(kind: str, ts: str, body: Mapping[str, Any]) -> bytes:
     Raises:
         ValueError: ``body`` has no canonical form, or the leaf is longer than ``LEAF_LIMIT``.
     """
+    return compose(kind, ts, body)[0]
+
+
+def compose(kind: str, ts: str, body: Mapping[str, Any]) -> tuple[bytes, Leaf]:
+    """Return the leaf of an entry, and what it says when it is read.
+
+    Raises: as ``make``.
+    """
+    plain = _written_plainly({"body": dict(body), "kind": kind, "ts": ts, "v": 1})
+    if plain and len(plain[0]) <= LEAF_LIMIT:
+        return plain[0], _leaf(*plain)
     # In this order the four keys are sorted, so the whole is canonical when its parts are.
     head = encode(dict(body), kind)
     data = b'{"body":%b,"kind":%b,"ts":%b,"v":1}' % (head, encode(kind), encode(ts))
@@ -87,7 +98,7 @@ def make(kind: str, ts: str, body: Mapping[str, Any]) -> bytes:
             f"the {kind} entry has {len(data)} bytes, more than {LEAF_LIMIT}: "
             "put the large part into a file of the run and its SHA-256 into the entry"
         )
-    return data
+    return data, read(data)
 
 
 def read(data: bytes) -> Leaf:
@@ -102,6 +113,10 @@ def read(data: bytes) -> Leaf:
         value = parse(data)
     except RecursionError as error:
         raise ValueError("the leaf is nested too deeply") from error
+    return _leaf(data, value)
+
+
+def _leaf(data: bytes, value: Any) -> Leaf:
     if not isinstance(value, dict) or value.keys() != _KEYS:
         raise ValueError("the leaf is not an object with body, kind, ts and v")
     kind, ts, body, version = value["kind"], value["ts"], value["body"], value["v"]
@@ -136,14 +151,15 @@ def parse(data: bytes) -> Any:
 # hold. Documents with any of these take the slow road, through the reference implementation.
 
 
-def _written_plainly(value: Any) -> bytes | None:
-    """Return the canonical form if it can be had on the fast road."""
+def _written_plainly(value: Any) -> tuple[bytes, Any] | None:
+    """Return canonical JSON and what it reads as, if both can be had on the fast road."""
     try:
         data = _WRITER.encode(value).encode()
-        # What is read back equal has no keys that were turned into strings on the way.
-        return data if _read_plainly(data) == value else None
+        found = _read_plainly(data)
     except (ValueError, TypeError, RecursionError):
         return None
+    # What is read back equal has no keys that were turned into strings on the way.
+    return (data, found) if found == value else None
 
 
 def _read_plainly(data: bytes) -> Any:

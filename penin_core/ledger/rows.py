@@ -122,9 +122,16 @@ def derive(data: bytes, hashed: bytes | None = None) -> Row:
     Raises:
         ValueError: the bytes are not a canonical leaf, or its body lacks what its kind demands.
     """
-    leaf = read(data)
-    ts = datetime.fromisoformat(leaf.ts).timestamp()
-    hexadecimal = (leaf_hash(data) if hashed is None else hashed).hex()
+    return row_of(read(data), leaf_hash(data) if hashed is None else hashed)
+
+
+def row_of(leaf: Leaf, hashed: bytes) -> Row:
+    """Return the row that belongs to a leaf that was read, and to its hash.
+
+    Raises:
+        ValueError: its body lacks what its kind demands.
+    """
+    ts, hexadecimal = datetime.fromisoformat(leaf.ts).timestamp(), hashed.hex()
     if leaf.kind == RUN:
         cost = leaf.body.get("cost_micro_usd")
         values = _run_values(leaf.body)

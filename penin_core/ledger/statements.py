@@ -13,7 +13,6 @@ v0.2 of https://in-toto.io/attestation; DSSE v1.0.2, https://github.com/secure-s
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -111,7 +110,9 @@ def _is_digest(value: Any) -> bool:
     return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
 
 
-def _statement(digest: str, named: dict[str, Any], kind: str, says: dict[str, Any]) -> Any:
+def _statement(
+    digest: str, named: dict[str, Any], kind: str, says: dict[str, Any]
+) -> dict[str, Any]:
     subject = {"name": "configuration", "digest": {"sha256": digest}, "annotations": named}
     return {"_type": STATEMENT, "subject": [subject], "predicateType": kind, "predicate": says}
 
@@ -150,11 +151,11 @@ def _tests(body: dict[str, Any]) -> tuple[list[str], list[str], list[str]]:
         "guard:contractive": body.get("ir_ic_ok"),
     }
     warned = ["baseline"] if body["kind"] == "baseline" else []
-    for guard in detail.get("guards") or ():
-        checks[f"guard:{guard['guard']}"] = guard["ok"]
-        if guard["ok"] and not guard.get("measured", True):
-            checks[f"guard:{guard['guard']}"] = None
-            warned.append(f"guard:{guard['guard']}")
+    for guard in filter(lambda one: isinstance(one, dict), detail.get("guards") or ()):
+        name, ok = f"guard:{guard.get('guard')}", guard.get("ok")
+        unmeasured = ok is True and guard.get("measured") is False
+        checks[name] = None if unmeasured else ok
+        warned += [name] if unmeasured else []
     if isinstance(detail.get("confirmation"), dict):
         checks["evidence"] = detail["confirmation"].get("proved") is True
     passed = [name for name, ok in checks.items() if ok is True]
@@ -165,14 +166,9 @@ def _change(leaf: Leaf, named: dict[str, Any], before: Leaf | None) -> dict[str,
     body, says = leaf.body, PROMOTED if leaf.kind == "PROMOTE" else ROLLED_BACK
     if leaf.kind == "PROMOTE" and before is not None and before.kind == "OVERRIDE":
         says = OVERRIDDEN if before.body.get("run_id") == body["run_id"] else says
-    entry = encode({"body": body, "kind": leaf.kind, "ts": leaf.ts, "v": 1})
-    policy = {
-        "name": f"entry {named['entry']} of {named['ledger']}",
-        "digest": {"sha256": hashlib.sha256(entry).hexdigest()},
-    }
     named |= {"kind": leaf.kind, "run_id": body.get("run_id"), "reason": body.get("reason")}
     predicate = {
-        "verifier": {"id": f"https://{named['ledger']}", "policies": [policy]},
+        "verifier": {"id": f"https://{named['ledger']}", "policies": []},
         "timeCreated": leaf.ts,
         "properties": [says],
     }

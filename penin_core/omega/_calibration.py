@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from penin_core.omega._columns import binary_column, sorted_outcomes, unit_column
+from penin_core.omega._columns import Numbers, Outcomes, binary_column, sorted_outcomes, unit_column
 from penin_core.omega._exact import exact_parts, segment_starts, sizes_of
 from penin_core.omega._numbers import count, same_length
 
@@ -43,8 +43,8 @@ class Bin:
 
 
 def expected_calibration_error(
-    probs: Sequence[float],
-    labels: Sequence[int | bool],
+    probs: Numbers,
+    labels: Outcomes,
     n_bins: int = N_BINS,
     scheme: str = SCHEME,
 ) -> CalibrationError:
@@ -64,9 +64,7 @@ def expected_calibration_error(
     return CalibrationError(min(1.0, ece), min(1.0, floor), min(1.0, math.sqrt(max(0.0, squared))))
 
 
-def binned(
-    probs: Sequence[float], labels: Sequence[int | bool], n_bins: int, scheme: str
-) -> list[Bin]:
+def binned(probs: Numbers, labels: Outcomes, n_bins: int, scheme: str) -> list[Bin]:
     """Return the bins that hold samples; raises as ``expected_calibration_error`` does."""
     n = same_length(probs=probs, labels=labels)
     if n == 0:

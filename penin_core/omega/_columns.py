@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from penin_core.omega._numbers import SNAP, binary, finite, unit
 
+#: Series as callers give them: plain sequences, or arrays, which are not copied needlessly.
+Numbers: TypeAlias = Sequence[float] | NDArray[Any]
+Outcomes: TypeAlias = Sequence[int | bool] | NDArray[Any]
+Groups: TypeAlias = Sequence[Hashable] | NDArray[Any]
+
 # Group numbers that lie within this span are counted without sorting them.
 _DENSE = 65_536
 
 
-def number_column(name: str, values: Sequence[float]) -> NDArray[np.float64]:
+def number_column(name: str, values: Numbers) -> NDArray[np.float64]:
     """Return finite numbers as an array.
 
     Raises: ValueError for a value that is not a real finite number.
@@ -24,7 +30,7 @@ def number_column(name: str, values: Sequence[float]) -> NDArray[np.float64]:
     return column
 
 
-def unit_column(name: str, values: Sequence[float]) -> NDArray[np.float64]:
+def unit_column(name: str, values: Numbers) -> NDArray[np.float64]:
     """Return numbers in [0, 1] as an array; rounding errors are snapped as ``unit`` does.
 
     Raises: ValueError for a value that ``unit`` refuses.
@@ -38,7 +44,7 @@ def unit_column(name: str, values: Sequence[float]) -> NDArray[np.float64]:
     return column + 0.0
 
 
-def binary_column(name: str, values: Sequence[int | bool]) -> NDArray[np.uint8]:
+def binary_column(name: str, values: Outcomes) -> NDArray[np.uint8]:
     """Return outcomes of 0 and 1 as an array.
 
     Raises: ValueError for anything that equals neither.
@@ -59,7 +65,7 @@ def sorted_outcomes(
     return (keys >> np.uint64(1)).view(np.float64), (keys & np.uint64(1)).astype(np.uint8)
 
 
-def coded(groups: Sequence[Hashable]) -> tuple[list[Hashable], NDArray[np.intp]]:
+def coded(groups: Groups) -> tuple[list[Hashable], NDArray[np.intp]]:
     """Return the names of the groups that occur and, sample by sample, the place of its group.
 
     Raises: TypeError for a group that cannot be compared.
@@ -85,7 +91,7 @@ def _dense(offsets: NDArray[np.int64], low: int) -> tuple[list[Hashable], NDArra
     return [low + int(name) for name in present], places[offsets]
 
 
-def _numbers(values: Sequence[float]) -> NDArray[np.float64] | None:
+def _numbers(values: Numbers) -> NDArray[np.float64] | None:
     """Return plain numbers as a new or unchanged array of doubles, None for anything else."""
     if not _kinds(values) <= set("iuf"):
         return None
@@ -96,7 +102,7 @@ def _numbers(values: Sequence[float]) -> NDArray[np.float64] | None:
     return column if column.ndim == 1 else None
 
 
-def _kinds(values: Sequence[object]) -> set[str]:
+def _kinds(values: Sequence[Any] | NDArray[Any]) -> set[str]:
     """Return the NumPy kinds of the values: b for booleans, i, u, f for numbers, O for others."""
     if isinstance(values, np.ndarray):
         return {values.dtype.kind}

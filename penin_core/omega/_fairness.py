@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from penin_core.omega._columns import binary_column, coded
+from penin_core.omega._columns import Groups, Outcomes, binary_column, coded
 from penin_core.omega._numbers import count, non_negative, same_length
 
 #: Rough estimate of kg CO2e per 1,000 tokens, for models that do not state their own.
@@ -36,7 +36,7 @@ class Tally:
         return float(self.rates.max() - self.rates.min())
 
 
-def rho_bias(predictions: Sequence[int | bool], groups: Sequence[Hashable]) -> float | None:
+def rho_bias(predictions: Outcomes, groups: Groups) -> float | None:
     """Return the ratio of the highest to the lowest favourable rate over groups, at least 1.
 
     The reciprocal of the disparate-impact ratio: 1.25 is the four-fifths rule. 1 when no group
@@ -54,7 +54,7 @@ def rho_bias(predictions: Sequence[int | bool], groups: Sequence[Hashable]) -> f
 
 
 def fairness_equalized_odds(
-    predictions: Sequence[int | bool], labels: Sequence[int | bool], groups: Sequence[Hashable]
+    predictions: Outcomes, labels: Outcomes, groups: Groups
 ) -> float | None:
     """Return 1 - max(TPR gap, FPR gap) over groups, in [0, 1].
 
@@ -68,9 +68,7 @@ def fairness_equalized_odds(
     return 1 - max(tally.gap for tally in compared) if compared else None
 
 
-def fairness_demographic_parity(
-    predictions: Sequence[int | bool], groups: Sequence[Hashable]
-) -> float | None:
+def fairness_demographic_parity(predictions: Outcomes, groups: Groups) -> float | None:
     """Return 1 - the gap of the favourable rates over groups, in [0, 1].
 
     None with fewer than two groups.
@@ -81,16 +79,14 @@ def fairness_demographic_parity(
     return 1 - tally.gap if len(tally.groups) >= 2 else None
 
 
-def by_group(predictions: Sequence[int | bool], groups: Sequence[Hashable]) -> Tally:
+def by_group(predictions: Outcomes, groups: Groups) -> Tally:
     """Return the tally of the predictions; raises as ``rho_bias`` does."""
     same_length(predictions=predictions, groups=groups)
     names, codes = coded(groups)
     return _tally(names, codes * 2 + binary_column("predictions", predictions))
 
 
-def compared_tallies(
-    predictions: Sequence[int | bool], labels: Sequence[int | bool], groups: Sequence[Hashable]
-) -> list[Tally]:
+def compared_tallies(predictions: Outcomes, labels: Outcomes, groups: Groups) -> list[Tally]:
     """Return the tallies whose gaps count for equalized odds: by true label, or else over all.
 
     None of them with fewer than two groups. Raises as ``fairness_equalized_odds`` does.

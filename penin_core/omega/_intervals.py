@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Hashable, Sequence
 from numbers import Integral
 
 import numpy as np
 from numpy.typing import NDArray
 
 from penin_core.omega._calibration import N_BINS, SCHEME, binned, expected_calibration_error
+from penin_core.omega._columns import Groups, Numbers, Outcomes
 from penin_core.omega._fairness import (
     WORST_RHO_BIAS,
     by_group,
@@ -39,8 +39,8 @@ RESAMPLES = 1000
 
 
 def ece_interval(
-    probs: Sequence[float],
-    labels: Sequence[int | bool],
+    probs: Numbers,
+    labels: Outcomes,
     n_bins: int = N_BINS,
     scheme: str = SCHEME,
     *,
@@ -67,8 +67,8 @@ def ece_interval(
 
 
 def rho_bias_interval(
-    predictions: Sequence[int | bool],
-    groups: Sequence[Hashable],
+    predictions: Outcomes,
+    groups: Groups,
     *,
     alpha: float = ALPHA,
     resamples: int = RESAMPLES,
@@ -96,9 +96,9 @@ def rho_bias_interval(
 
 
 def fairness_interval(
-    predictions: Sequence[int | bool],
-    labels: Sequence[int | bool],
-    groups: Sequence[Hashable],
+    predictions: Outcomes,
+    labels: Outcomes,
+    groups: Groups,
     *,
     alpha: float = ALPHA,
     resamples: int = RESAMPLES,

@@ -10,12 +10,6 @@ from __future__ import annotations
 import math
 from typing import overload
 
-from penin_core.omega._numbers import (
-    available_mean,
-    finite,
-    non_negative,
-    optional_unit,
-)
 from penin_core.omega._answers import (
     epistemic_uncertainty,
     majority_disagreement,
@@ -25,6 +19,12 @@ from penin_core.omega._answers import (
     response_noise,
     token_excess,
     verified_share,
+)
+from penin_core.omega._numbers import (
+    available_mean,
+    finite,
+    non_negative,
+    optional_unit,
 )
 
 __all__ = [

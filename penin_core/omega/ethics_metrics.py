@@ -105,8 +105,7 @@ def compute_ethics_attestation(
     Evidence that is missing, invalid, too little (``min_samples``, ``min_group_size``) or of
     differing length does not raise: it gets its worst value, and a reason in the details.
 
-    Raises: ValueError for wrong thresholds, a seed that is not a whole number, or a declaration
-    of an unknown name or without reason.
+    Raises: ValueError for wrong thresholds, or a declaration of an unknown name or without reason.
     """
     evidence = collected(model_outputs, ground_truth, merged_thresholds(thresholds), seed)
     inputs, limits = evidence.inputs, evidence.limits

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from penin_core.omega._columns import number_column, unit_column
+from penin_core.omega._columns import Numbers, number_column, unit_column
 from penin_core.omega._exact import exact_sum
 from penin_core.omega._numbers import (
     count,
@@ -47,7 +48,7 @@ __all__ = [
 COST_WEIGHTS: Mapping[str, float] = {"cost_usd": 0.5, "latency_ms": 0.3, "tokens": 0.2}
 
 
-def exact_mean(values: Sequence[float]) -> float:
+def exact_mean(values: Numbers) -> float:
     """Return the mean of finite numbers, exactly summed: their order does not matter.
 
     Raises: ValueError for no values, or one that is not a finite number.
@@ -57,7 +58,7 @@ def exact_mean(values: Sequence[float]) -> float:
     return exact_sum(number_column("values", values)) / len(values)
 
 
-def utility_score(families: Mapping[str, Sequence[float]]) -> float:
+def utility_score(families: Mapping[str, Numbers]) -> float:
     """Return U in [0, 1]: the mean over the families of metrics of the mean score in each.
 
     ``families`` maps names like ``em``, ``f1`` and ``rouge`` to the scores of their tasks. Every
@@ -144,7 +145,7 @@ def cost_score(
     return ratio / (1 + ratio)
 
 
-def robustness(original: Sequence[float], perturbed: Sequence[Sequence[float]]) -> float:
+def robustness(original: Numbers, perturbed: Sequence[Sequence[float]] | NDArray[Any]) -> float:
     """Return the share in [0, 1] of the score that survives changes which keep the meaning.
 
     Mean over the tasks with s > 0 of mean_k min(1, s_k / s), where ``perturbed`` holds the scores

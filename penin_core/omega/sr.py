@@ -8,7 +8,7 @@ from typing import overload
 
 import numpy as np
 
-from penin_core.omega._columns import binary_column, sorted_outcomes, unit_column
+from penin_core.omega._columns import Numbers, Outcomes, binary_column, sorted_outcomes, unit_column
 from penin_core.omega._exact import exact_sum, segment_starts
 from penin_core.omega._numbers import (
     count,
@@ -135,7 +135,7 @@ def sr_autocorrection(failed: int, fixed: int) -> float:
     return (repairs + 1) / (failures + 1)
 
 
-def sr_metacognition(confidence: Sequence[float], correct: Sequence[int | bool]) -> float | None:
+def sr_metacognition(confidence: Numbers, correct: Outcomes) -> float | None:
     """Return in [0, 1] how well confidence separates right answers from wrong ones.
 
     max(0, 2·AUROC - 1), ties counted as one half. If all answers are right, or all wrong,

@@ -10,13 +10,15 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from penin_core.omega._numbers import SNAP, TOLERANCE, count, finite, is_finite, non_negative
+from penin_core.omega._numbers import SNAP, TOLERANCE, count, finite, is_finite
 from penin_core.omega._replay import (
     ReplayCandidate,
     ReplayCycle,
     replay_gradients,
     replay_objective,
 )
+from penin_core.omega._simplex import project_weights
+from penin_core.omega._steps import METHODS
 from penin_core.omega._tuned import DEFAULTS, RANGES, WEIGHTS
 
 __all__ = [
@@ -31,13 +33,19 @@ __all__ = [
 ]
 
 
-class OnlineTuner:
-    """AdaGrad on the tuned parameters, to maximise an objective.
+#: So many promotions in a row must be taken back before the parameters behind them are frozen.
+ROLLBACKS_TO_FREEZE = 3
 
-    Symbols, with R = hi - lo the range of a parameter: g_z = g·R, G += g_z², step
-    R·η·g_z / (√G + 1e-12), cut to max_delta·min(1, R) and to the range. The weights are then
-    projected onto those that sum to 1, within their ranges and steps. The first ``warmup`` calls
-    only count. Source: Duchi, Hazan and Singer 2011, JMLR 12, "Adaptive subgradient methods".
+
+class OnlineTuner:
+    """Small steps on the tuned parameters, to maximise an objective.
+
+    Symbols, with R = hi - lo the range of a parameter: g_z = g·R, and with the method ``adagrad``
+    G += g_z² and the step R·η·g_z / (√G + 1e-12); with ``ons`` A += g_z·g_zᵀ from ε·I and the step
+    R·η·A⁻¹·g_z, which is a heuristic here. Steps are cut to max_delta·min(1, R) and to the range.
+    The weights are then projected onto those that sum to 1, within their ranges and steps. The
+    first ``warmup`` calls only count. Sources: Duchi, Hazan and Singer 2011, JMLR 12, "Adaptive
+    subgradient methods"; Hazan, Agarwal and Kale 2007, doi 10.1007/s10994-007-5016-8.
     """
 
     def __init__(
@@ -46,18 +54,25 @@ class OnlineTuner:
         learning_rate: float = 0.01,
         max_delta: float = 0.02,
         warmup: int = 5,
+        method: str = "adagrad",
     ) -> None:
         """Start from ``DEFAULTS`` overlaid with ``params``.
 
         Raises: ValueError for an unknown or out-of-range parameter, weights that do not sum to 1, a
-        learning rate or max_delta that is not positive, or a negative warm-up.
+        learning rate or max_delta that is not positive, a negative warm-up, or an unknown method.
         """
+        if method not in METHODS:
+            raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
         self._params = _checked({**DEFAULTS, **(params or {})})
         self.learning_rate = _positive("learning_rate", learning_rate)
         self.max_delta = _positive("max_delta", max_delta)
         self.warmup = count("warmup", warmup)
-        self._root_sums = dict.fromkeys(RANGES, 0.0)
+        self.method = method
+        self._rule = METHODS[method](self.learning_rate)
         self._frozen: set[str] = set()
+        # By parameter: the version that first moved it, and its rollbacks in a row.
+        self._moved: dict[str, int] = {}
+        self._rollbacks: dict[str, int] = {}
         #: Calls of ``update`` so far, the warm-up included.
         self.calls = 0
         #: Accepted updates so far: it grows exactly when a parameter changed.
@@ -86,10 +101,15 @@ class OnlineTuner:
             return self.get_params()
         scaled = {name: _scaled(name, g) for name, g in gradients.items()}
         self.skipped = tuple(name for name, g in scaled.items() if not math.isfinite(g))
+        followed = {
+            name: g
+            for name, g in scaled.items()
+            if math.isfinite(g) and g != 0 and name not in self._frozen
+        }
         proposed = dict(self._params)
-        for name, g in scaled.items():
-            if math.isfinite(g) and g != 0 and name not in self._frozen:
-                proposed[name] += self._step(name, g)
+        for name, share in self._rule.steps(followed).items():
+            cap = self._cap(name)
+            proposed[name] += max(-cap, min(cap, _width(name) * share))
         self._accept(proposed)
         return self.get_params()
 
@@ -100,6 +120,31 @@ class OnlineTuner:
         """
         self._frozen.add(_known(name))
 
+    def note_outcome(self, outcome: str, version: int | None = None) -> tuple[str, ...]:
+        """Take note of what became of a promotion; return the parameters that this freezes.
+
+        ``outcome`` is ``promoted`` for a champion that stood and ``rolled_back`` for one that was
+        taken back, ``version`` the one under which it was promoted (the present one, if left out).
+        Answerable are the parameters that had left their starting values by then. One that is
+        answerable for three rollbacks in a row is frozen where it is; a champion that stood
+        starts the count afresh for those answerable for it.
+
+        Raises: ValueError for another outcome, or a version that there has not been.
+        """
+        if outcome not in ("promoted", "rolled_back"):
+            raise ValueError(f"outcome must be 'promoted' or 'rolled_back', got {outcome!r}")
+        under = self.version if version is None else count("version", version)
+        if under > self.version:
+            raise ValueError(f"version must be at most {self.version}, got {version!r}")
+        frozen = []
+        for name in (name for name, since in self._moved.items() if since <= under):
+            streak = self._rollbacks.get(name, 0) + 1 if outcome == "rolled_back" else 0
+            self._rollbacks[name] = streak
+            if streak >= ROLLBACKS_TO_FREEZE and name not in self._frozen:
+                self.freeze(name)
+                frozen.append(name)
+        return tuple(sorted(frozen))
+
     def export_state(self) -> dict[str, Any]:
         """Return everything that ``from_state`` needs, as plain JSON values."""
         return {
@@ -107,8 +152,11 @@ class OnlineTuner:
             "learning_rate": self.learning_rate,
             "max_delta": self.max_delta,
             "warmup": self.warmup,
-            "root_sums": dict(self._root_sums),
+            "method": self.method,
+            **self._rule.export(),
             "frozen": sorted(self._frozen),
+            "moved": dict(self._moved),
+            "rollbacks": dict(self._rollbacks),
             "calls": self.calls,
             "version": self.version,
         }
@@ -119,27 +167,21 @@ class OnlineTuner:
 
         Raises: KeyError for a state that lacks something, ValueError for one that makes no sense.
         """
-        tuner = cls(state["params"], state["learning_rate"], state["max_delta"], state["warmup"])
-        for name, total in state["root_sums"].items():
-            tuner._root_sums[_known(name)] = non_negative(name, total)
+        options = {name: state[name] for name in ("learning_rate", "max_delta", "warmup", "method")}
+        tuner = cls(state["params"], **options)
+        tuner._rule.restore(state)
         for name in state["frozen"]:
             tuner.freeze(name)
+        for name, value in state["moved"].items():
+            tuner._moved[_known(name)] = count("moved", value, least=1)
+        for name, value in state["rollbacks"].items():
+            tuner._rollbacks[_known(name)] = count("rollbacks", value)
         tuner.calls = count("calls", state["calls"])
         tuner.version = count("version", state["version"])
         return tuner
 
-    def _step(self, name: str, scaled_gradient: float) -> float:
-        # hypot keeps √G without squaring, which could overflow.
-        root = math.hypot(self._root_sums[name], scaled_gradient)
-        self._root_sums[name] = root
-        low, high = RANGES[name]
-        step = (high - low) * self.learning_rate * (scaled_gradient / (root + 1e-12))
-        cap = self._cap(name)
-        return max(-cap, min(cap, step))
-
     def _cap(self, name: str) -> float:
-        low, high = RANGES[name]
-        return self.max_delta * min(1.0, high - low)
+        return self.max_delta * min(1.0, _width(name))
 
     def _accept(self, proposed: dict[str, float]) -> None:
         moved = {name: _clamped(name, value) for name, value in proposed.items()}
@@ -147,46 +189,18 @@ class OnlineTuner:
             boxes = {name: self._box(name) for name in WEIGHTS}
             moved |= project_weights({name: moved[name] for name in WEIGHTS}, boxes)
         # The projection may move a weight by a rounding error, which is no change.
-        if any(abs(value - self._params[name]) > TOLERANCE for name, value in moved.items()):
+        changed = [n for n, value in moved.items() if abs(value - self._params[n]) > TOLERANCE]
+        if changed:
             self._params = moved
             self.version += 1
+            for name in changed:
+                self._moved.setdefault(name, self.version)
 
     def _box(self, name: str) -> tuple[float, float]:
         """Return where one step may take a weight."""
         value = self._params[name]
         cap = 0.0 if name in self._frozen else self._cap(name)
         return _clamped(name, value - cap), _clamped(name, value + cap)
-
-
-def project_weights(
-    weights: Mapping[str, float], boxes: Mapping[str, tuple[float, float]]
-) -> dict[str, float]:
-    """Return the nearest weights (Euclidean) that lie in their boxes and sum to 1.
-
-    They are the weights less one common shift, cut to the boxes; the shift is found by bisection.
-
-    Raises: ValueError when no weights in the boxes sum to 1.
-    """
-    lowest = math.fsum(low for low, _ in boxes.values())
-    highest = math.fsum(high for _, high in boxes.values())
-    if lowest > 1 + SNAP or highest < 1 - SNAP:
-        raise ValueError(f"weights in these boxes sum to [{lowest}, {highest}], which misses 1")
-
-    def shifted(shift: float) -> dict[str, float]:
-        return {
-            name: max(boxes[name][0], min(boxes[name][1], weight - shift))
-            for name, weight in weights.items()
-        }
-
-    left = min(weights[name] - high for name, (_, high) in boxes.items())
-    right = max(weights[name] - low for name, (low, _) in boxes.items())
-    for _ in range(100):
-        middle = (left + right) / 2
-        if math.fsum(shifted(middle).values()) > 1:
-            left = middle
-        else:
-            right = middle
-    return shifted(right)
 
 
 def _checked(params: Mapping[str, float]) -> dict[str, float]:
@@ -216,8 +230,12 @@ def _positive(name: str, value: object) -> float:
 
 
 def _scaled(name: str, gradient: object) -> float:
+    return finite(name, gradient) * _width(name) if is_finite(gradient) else math.nan
+
+
+def _width(name: str) -> float:
     low, high = RANGES[name]
-    return finite(name, gradient) * (high - low) if is_finite(gradient) else math.nan
+    return high - low
 
 
 def _clamped(name: str, value: float) -> float:

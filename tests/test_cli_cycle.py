@@ -1,0 +1,403 @@
+"""A whole cycle from the command line, and every command that looks at it or takes it back.
+
+The model is a plain-file plugin: told which answers there are it knows nearly all of them, and told
+nothing it knows half of them.
+"""
+
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from penin_core import CycleReport
+from penin_core.cli import run
+from penin_core.state import exclusive
+
+ROOT = Path(__file__).parent.parent
+TASKS = 1200
+ESCAPE = "\x1b[31m"
+
+PUPIL = '''
+import hashlib, os, time
+from penin_core import LocalProvider, hookimpl
+from penin_core.testing.fakes import Scripted
+
+penin_api = 1
+COLOURS = ("red", "green", "blue")
+
+
+def answer(request):
+    question = request.messages[-1].content.lower()
+    right = next(colour for colour in COLOURS if colour in question)
+    told = "one of" in request.system
+    chance = hashlib.sha256(f"{request.seed} {question}".encode()).digest()[0] / 256
+    return right if chance < (0.95 if told else 0.5) else "grey"
+
+
+class Pupil(LocalProvider):
+    """Knows colours, and more of them when it is told which there are."""
+
+    name = "pupil"
+
+    def __init__(self, options=None):
+        super().__init__(options)
+        self.script = Scripted(Scripted.Options(answer=answer))
+
+    def capabilities(self, model):
+        return self.script.capabilities(model)
+
+    def generate(self, requests):
+        time.sleep(float(os.environ.get("PUPIL_SLEEPS", "0")))
+        return self.script.generate(requests)
+
+
+@hookimpl
+def penin_register_providers():
+    return [Pupil]
+'''
+
+SETTINGS = """
+plugins = ["./pupil.py"]
+
+[champion]
+provider = "pupil"
+model = "p1"
+system = "Name\\u001b[31m the colour."
+
+[suite]
+name = "colours"
+tasks = "tasks.jsonl"
+axes = ["U", "S", "C", "L"]
+metrics = ["exact_match", "token_f1"]
+evaluators = ["robustness", "cost", "reuse", "agreement", "secrets"]
+calibration = "not_applicable"
+groups = "not_applicable"
+consent = "not_applicable"
+
+[suite.reasons]
+calibration = "the pupil says no probabilities"
+groups = "colours belong to nobody"
+consent = "nobody is asked"
+
+[evolve.margins]
+C = 0.9
+"""
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+def call(*args):
+    """Run penin in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = run([str(arg) for arg in args])
+    return Said(code, out.getvalue(), err.getvalue())
+
+
+def task(number):
+    colour = ("red", "green", "blue")[number % 3]
+    split = "confirm" if number % 4 else "select"
+    text = f"Somebody describes item {number} at length, and in passing calls it {colour} today."
+    return {"id": f"t{number}", "input": text, "expected": colour, "split": split}
+
+
+@pytest.fixture(scope="module")
+def evolved(tmp_path_factory):
+    """A project after one cycle, and what that cycle said."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "pupil.py").write_text(PUPIL)
+    (folder / "penin.toml").write_text(SETTINGS)
+    lines = (json.dumps(task(number)) for number in range(TASKS))
+    (folder / "tasks.jsonl").write_text("\n".join(lines))
+    said = call("evolve", "--config", folder / "penin.toml", "--seed", 1)
+    assert said.code == 0, said.err
+    return folder, said
+
+
+@pytest.fixture
+def project(evolved, tmp_path):
+    """A copy of it, and a function that runs a command there."""
+    shutil.copytree(evolved[0], tmp_path / "p")
+
+    def there(*args):
+        return call(*args, "--config", tmp_path / "p" / "penin.toml")
+
+    there.state = tmp_path / "p" / ".penin"
+    return there
+
+
+def run_ids(project):
+    with sqlite3.connect(project.state / "ledger.db") as ledger:
+        rows = ledger.execute("SELECT verdict, kind, id FROM runs ORDER BY idx").fetchall()
+    ledger.close()
+    return {
+        verdict: [i for v, k, i in rows if v == verdict and k == "challenger"]
+        for verdict, *_ in rows
+    }
+
+
+# The cycle
+
+
+def test_evolve_reports_the_promotion_on_one_screen(evolved):
+    lines = evolved[1].out.splitlines()
+    assert len(lines) <= 24
+    assert lines[0].startswith("PROMOTED: better, proved on ")
+    assert any(re.match(r"gain +\+0\.\d{3} exact_match, 95 % interval \+0\.", x) for x in lines)
+    assert any(re.match(r"U utility +0\.\d{3} +0\.\d{3}$", x) for x in lines)
+    assert next(x.split()[1] for x in lines if " pass " in x or " open " in x) == "sigma"
+    assert lines[-1].split() == ["penin", "rollback"]
+
+
+def test_evolve_says_on_stderr_what_is_at_stake_and_little_more(evolved):
+    err = evolved[1].err
+    assert "suite colours: 300 tasks to search on, 900 of 900 left to confirm on" in err
+    assert re.search(r"a confirmation on 500 of them can prove a gain of about \d+ points", err)
+    assert "8 challengers to pupil:p1, at most 30 min and $5.00 a day" in err
+    assert err.index("at most 30 min") < err.index("measuring what runs today")
+    assert len(err.splitlines()) <= 15
+
+
+def test_nothing_that_is_printed_can_drive_a_terminal(evolved, project):
+    said = [evolved[1], project("champion"), project("status"), project("ledger", "show")]
+    said += [project("why", run_id) for run_id in run_ids(project)["promote"]]
+    assert all(ESCAPE not in text and "\x1b" not in text for s in said for text in (s.out, s.err))
+
+
+def test_json_of_evolve_is_the_report_and_nothing_else(project):
+    said = project("evolve", "--json", "--dry-run", "--n", 2)
+    assert said.code == 0
+    report = CycleReport.model_validate(said.json)
+    assert report.dry_run
+    assert len(report.runs) == 3
+
+
+def test_a_dry_run_moves_nothing(project):
+    before = project("champion", "--json").json
+    said = project("evolve", "--dry-run", "--n", 2)
+    assert said.code == 0
+    assert "\nPROMOTED" not in f"\n{said.out}"
+    assert project("champion", "--json").json == before
+
+
+def test_several_cycles_are_a_list_of_reports(project):
+    said = project("evolve", "--json", "--cycles", 2, "--n", 1)
+    assert said.code == 0
+    assert [len(report["runs"]) for report in said.json] == [2, 2]
+
+
+def test_a_budget_that_ends_a_cycle_is_exit_code_4_and_still_a_report(project):
+    said = project("evolve", "--json", "--budget", "0.001s")
+    assert said.code == 4
+    assert said.json["reason"].startswith("budget_exhausted")
+    assert project("ledger", "verify").code == 0
+
+
+def test_a_budget_that_ends_before_the_first_champion_is_exit_code_4(project, tmp_path):
+    said = project("evolve", "--budget", "0.001s", "--state-dir", tmp_path / "new")
+    assert (said.code, said.out) == (4, "")
+    assert said.err.splitlines()[-2].startswith("error: ")
+
+
+def test_two_cycles_do_not_share_a_state_directory(project):
+    with exclusive(project.state):
+        for args in (["evolve"], ["rollback"], ["promote", run_ids(project)["rollback"][0]]):
+            said = project(*args)
+            assert said.code == 1
+            assert "is in use by another cycle" in said.err
+
+
+def test_used_up_confirm_tasks_are_refused_before_anything_is_asked(project):
+    kept = [t for t in map(task, range(TASKS)) if t["split"] == "select"]
+    few = [t for t in map(task, range(TASKS)) if t["split"] == "confirm"]
+    tasks = project.state.parent / "tasks.jsonl"
+    tasks.write_text("\n".join(json.dumps(t) for t in [*kept, *few[:100]]))
+    entries = project("status", "--json").json["ledger"]["size"]
+    said = project("evolve")
+    assert said.code == 2
+    assert re.search(r"error: \d+ fresh confirm tasks are left in suite 'colours'", said.err)
+    assert "NOTHING CAN BE PROMOTED" in project("status").out
+    assert project("status", "--json").json["ledger"]["size"] == entries
+
+
+# Looking at it
+
+
+def test_why_explains_the_promoted_run_by_the_end_of_its_id(project):
+    (run_id,) = run_ids(project)["promote"]
+    said = project("why", run_id[-8:])
+    assert said.code == 0
+    for words in ("promote: better, proved on", "one of: blue, green, red", "tau 0.", "needed 40"):
+        assert words in said.out
+    data = project("why", run_id, "--json").json
+    assert data["run"]["id"] == run_id
+    assert data["detail"]["confirmation"]["proved"] is True
+    assert data["config"]["system"] != data["champion_config"]["system"]
+
+
+def test_why_explains_a_run_that_dropped_out_and_one_whose_files_are_gone(project):
+    run_id = run_ids(project)["rollback"][0]
+    assert "place " in project("why", run_id).out
+    for path in (project.state / "runs" / run_id).iterdir():
+        path.chmod(0o600)
+    shutil.rmtree(project.state / "runs" / run_id)
+    said = project("why", run_id)
+    assert said.code == 0
+    assert "cannot be read" in said.out
+
+
+@pytest.mark.parametrize("text", ["20", "2026", "zzzzzzzz"])
+def test_an_id_that_names_no_single_run_is_refused(project, text):
+    said = project("why", text if text != "2026" else run_ids(project)["promote"][0][:4])
+    assert (said.code, said.out) == (1, "")
+    assert "is not in the ledger" in said.err or "fits " in said.err
+
+
+def test_status_counts_cycles_evidence_and_entries(project):
+    data = project("status", "--json").json
+    assert data["cycles"]["count"] == 1
+    assert data["cycles"]["last"][0]["verdict"] == "promote"
+    assert data["evidence"]["confirmations"] == 1
+    assert data["evidence"]["fresh"] < data["evidence"]["confirm"] == 900
+    assert data["ledger"]["valid"] is True
+    assert data["champion"]["run_id"] == data["cycles"]["last"][0]["run_id"]
+    assert "600 of 900 left to confirm on" in project("status").out
+
+
+def test_status_works_where_the_tasks_are_gone(project):
+    (project.state.parent / "tasks.jsonl").unlink()
+    said = project("status")
+    assert said.code == 0
+    assert "tasks.jsonl" in said.out
+
+
+def test_champion_shows_the_configuration_and_its_history(project):
+    data = project("champion", "--json").json
+    assert [past["by"] for past in data["history"]] == ["BOOTSTRAP", "PROMOTE"]
+    assert "one of: blue, green, red" in data["champion"]["config"]["system"]
+    assert "pupil:p1" in project("champion").out
+
+
+def test_reading_needs_neither_the_plugin_nor_a_writable_file(project):
+    (project.state.parent / "pupil.py").unlink()
+    for args in (["status"], ["champion"], ["why", run_ids(project)["promote"][0]]):
+        assert project(*args).code == 0
+    assert project("ledger", "verify").code == 0
+
+
+def test_ledger_show_has_the_last_entries(project):
+    entries = project("ledger", "show", "--last", 1, "--json").json
+    assert [entry["kind"] for entry in entries] == ["PROMOTE"]
+    assert len(project("ledger", "show", "--last", 3).out.splitlines()) == 4
+
+
+# Taking it back, and moving it by hand
+
+
+def test_rollback_returns_to_the_first_champion_once(project):
+    first, second = (past["config"] for past in project("champion", "--json").json["history"])
+    said = project("rollback", "--json", "--reason", "it was rude")
+    assert said.code == 0
+    assert (said.json["before"]["config"], said.json["champion"]["config"]) == (second, first)
+    assert project("champion", "--json").json["champion"]["reason"] == "it was rude"
+    again = project("rollback")
+    assert (again.code, again.out) == (1, "")
+    assert "no earlier champion" in again.err
+    assert project("ledger", "verify").code == 0
+
+
+def test_rollback_to_a_run_that_never_was_champion_is_refused(project):
+    said = project("rollback", "--to", run_ids(project)["rollback"][0])
+    assert said.code == 1
+    assert "never was the champion" in said.err
+
+
+def test_promoting_a_run_that_dropped_out_is_refused_and_moves_nothing(project):
+    before = project("champion", "--json").json
+    said = project("promote", run_ids(project)["rollback"][0])
+    assert (said.code, said.out) == (3, "")
+    assert "not proved" in said.err
+    assert project("champion", "--json").json == before
+
+
+def test_an_override_needs_a_reason_and_is_recorded(project):
+    run_id = run_ids(project)["rollback"][0]
+    assert project("promote", run_id, "--force").code == 3
+    assert project("promote", run_id, "--force", "--reason", "by order").code == 0
+    kinds = [e["kind"] for e in project("ledger", "show", "--last", 2, "--json").json]
+    assert kinds == ["OVERRIDE", "PROMOTE"]
+    assert project("champion", "--json").json["champion"]["run_id"] == run_id
+
+
+# The ledger
+
+
+def test_an_edited_ledger_is_exit_code_5_and_names_the_entry(project):
+    ledger = sqlite3.connect(project.state / "ledger.db")
+    with ledger:
+        query = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
+        triggers = ledger.execute(query).fetchall()
+        for name, _ in triggers:
+            ledger.execute(f"DROP TRIGGER {name}")
+        ledger.execute("UPDATE runs SET reason = 'better' WHERE idx = 5")
+        for _, sql in triggers:
+            ledger.execute(sql)
+    ledger.close()
+    said = project("ledger", "verify")
+    assert said.code == 5
+    assert said.out.startswith("INVALID")
+    assert "entry 5: runs.reason differs from the entry" in said.out
+    data = project("ledger", "verify", "--json")
+    assert (data.code, data.json["valid"], data.json["first_bad"]) == (5, False, 5)
+    assert "INVALID" in project("status").out
+
+
+def test_a_file_that_is_no_ledger_is_exit_code_5_in_json_too(project):
+    (project.state / "ledger.db").write_bytes(b"x" * 5000)
+    said = project("ledger", "verify", "--json")
+    assert (said.code, said.json["valid"]) == (5, False)
+
+
+# Ctrl-C
+
+
+def test_an_interrupted_cycle_leaves_a_valid_state_and_can_go_on(project):
+    place = ["--config", str(project.state.parent / "penin.toml")]
+    code = "import sys; from penin_core.cli import main; main()"
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PUPIL_SLEEPS": "0.1"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "evolve", *place],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=env,
+        text=True,
+    )
+    with process:
+        for line in process.stderr:
+            if line.startswith("race:"):
+                break
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (130, "")
+    assert "Traceback" not in err
+    assert project("ledger", "verify").code == 0
+    assert project("evolve", "--n", 2).code == 0
