@@ -38,9 +38,10 @@ MODES = {"FULL": 2, "NORMAL": 1, "OFF": 0}
 
 
 class Step(NamedTuple):
-    """What happened to one file: "write", "truncate", "sync" or "delete".
+    """What happened to one file: "write", "truncate", "sync", "delete", or "appear".
 
-    An "ack" has the leaf hash of the acknowledged entry as its file, the index as its offset.
+    A new ledger appears under its name when it is whole. An "ack" has the leaf hash of the
+    acknowledged entry as its file, the index as its offset.
     """
 
     kind: str
@@ -100,9 +101,16 @@ def recorded(synchronous: int) -> Iterator[list[Step]]:
         connection.execute("PRAGMA wal_autocheckpoint = 12")
         return connection
 
+    make = store._make
+
+    def made(path: Path) -> None:
+        make(path)
+        steps.append(Step("appear", f".{NAME}-new"))
+
     try:
         with (
             mock.patch.object(store, "_connect", connect),
+            mock.patch.object(store, "_make", made),
             mock.patch.dict(store.PRAGMAS, {"synchronous": synchronous}),
         ):
             yield steps
@@ -141,6 +149,9 @@ def cut(steps: list[Step], chance: random.Random) -> dict[str, bytes]:
     for step in steps:
         if step.kind == "sync":
             durable[step.file] = applied(durable.get(step.file, b""), pending.pop(step.file, []))
+        elif step.kind == "appear":
+            durable[NAME] = durable.pop(step.file, b"")
+            pending[NAME] = pending.pop(step.file, [])
         elif step.kind == "delete":
             durable.pop(step.file, None)
             pending.pop(step.file, None)

@@ -30,7 +30,7 @@ from pathlib import Path
 from penin_core.canonical import digest
 from penin_core.errors import PeninError
 from penin_core.ledger.artifacts import new_run_id, write_run
-from penin_core.ledger.champion import POINTER, champions, sync_champion
+from penin_core.ledger.champion import POINTER, champions, read_pointer, sync_champion
 from penin_core.ledger.store import WORMLedger
 from penin_core.ledger.verify import verify
 
@@ -114,9 +114,9 @@ def judge(state: Path, acks: Path) -> str:
     except PeninError as error:
         return f"refused: {error}"
     pointers = [int(words[1]) for words in promised if words[0] == "champion"]
-    present = json.loads((state / POINTER).read_bytes())["idx"] if pointers else None
-    if pointers and (present < max(pointers) or present not in made):
-        return f"the pointer names {present}, {max(pointers)} was acknowledged"
+    pointer = read_pointer(state)
+    if pointers and (pointer is None or pointer.idx < max(pointers) or pointer.idx not in made):
+        return f"the pointer is {pointer}, entry {max(pointers)} was acknowledged"
     return ""
 
 

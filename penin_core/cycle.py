@@ -28,7 +28,7 @@ from penin_core.league.promotion import LeagueOrchestrator
 from penin_core.league.race import RaceResult, race
 from penin_core.ledger.store import WORMLedger
 from penin_core.omega.tuner import DEFAULTS
-from penin_core.project import Project, parameters, require_recordable
+from penin_core.project import Project, champion_risks, parameters, require_recordable
 from penin_core.records import (
     Candidate,
     CycleReport,
@@ -259,7 +259,7 @@ class Cycle:
             candidate=after.model_copy(update={"rows": ()}),
             champion=before.model_copy(update={"rows": ()}),
             ethics=ethics,
-            risk_history=tuple(self._risks()),
+            risk_history=tuple(champion_risks(self.ledger)),
             profile=self.profile,
         )
         results = []
@@ -274,12 +274,6 @@ class Cycle:
                 result = GuardResult(guard=guard.name, ok=False, reason=f"it failed: {error!r}")
             results.append(result)
         return tuple(results)
-
-    def _risks(self) -> list[float]:
-        """Return the measured risks of the champions so far, oldest first."""
-        runs = [r for r in self.ledger.runs() if r["kind"] == "baseline" and not r["dry_run"]]
-        details = [self.ledger.entry(run["idx"]).body.get("detail", {}) for run in runs[:9]]
-        return [d["risk"] for d in reversed(details) if d.get("risk") is not None]
 
     def decide(self, champion: Candidate, challengers: Sequence[Candidate]) -> dict[str, Decision]:
         """Decide about every challenger; only the finalist of a complete trial can be promoted."""

@@ -28,6 +28,8 @@ from penin_core.suites import Suite, load_suite
 
 #: A configuration stands whole in the entry that makes it champion.
 MAX_CONFIG_BYTES = 24_000
+#: A guard sees the risks of so many cycles before the present one.
+LAST_RISKS = 9
 
 
 @dataclass
@@ -157,9 +159,19 @@ def with_baseline(suite: Suite, baseline: Mapping[str, Any]) -> Suite:
     return replace(suite, definition=SuiteDefinition.model_validate(table))
 
 
-def parameters(ledger: WORMLedger) -> tuple[int, dict[str, float]]:
-    """Return version and values of the tuned parameters, as the ledger says."""
+def champion_risks(ledger: WORMLedger, before: int | None = None) -> list[float]:
+    """Return the last measured risks of the champions, oldest first; up to entry ``before``."""
+    end = ledger.size if before is None else before
+    runs = [r for r in ledger.runs() if r["kind"] == "baseline" and not r["dry_run"]]
+    entries = [ledger.entry(run["idx"]) for run in runs if run["idx"] < end][:LAST_RISKS]
+    details = [entry.body.get("detail", {}) for entry in entries]
+    return [d["risk"] for d in reversed(details) if d.get("risk") is not None]
+
+
+def parameters(ledger: WORMLedger, before: int | None = None) -> tuple[int, dict[str, float]]:
+    """Return version and values of the tuned parameters, as the ledger says up to ``before``."""
     entries = ledger.events(("BOOTSTRAP", "TUNE"))
+    entries = [entry for entry in entries if before is None or entry.idx < before]
     if not entries:
         return 0, dict(DEFAULTS)
     body = entries[-1].body

@@ -28,7 +28,7 @@ class Case:
 def publish(cycle: Cycle, case: Case) -> RunRecord:
     """Write the run directory of a candidate and return the row that names its manifest."""
     run_id = new_run_id()
-    manifest = write_run(cycle.project.state, run_id, _files(case))
+    manifest = write_run(cycle.project.state, run_id, _files(cycle, case))
     return _row(cycle, case, run_id, manifest)
 
 
@@ -76,7 +76,6 @@ def _gates(cycle: Cycle, case: Case) -> dict[str, Any]:
         return {}
     guards = {guard.guard: guard for guard in trial.guards}
     sigma, risk = guards.get("sigma"), guards.get("contractive")
-    budget = cycle.project.settings.budget.daily_usd
     return {
         "sigma_guard_ok": None if sigma is None else sigma.ok,
         "ir_ic_ok": None if risk is None or not risk.measured else risk.ok,
@@ -85,7 +84,7 @@ def _gates(cycle: Cycle, case: Case) -> dict[str, Any]:
             case.measured,
             trial.champion,
             delta_linf=case.decision.delta_linf,
-            spent_share=cycle.engine.spend.usd / budget if budget else None,
+            spent_share=_spent_share(cycle),
             kappa=cycle.params["kappa"],
         ),
         "ethics_attest_hash": trial.ethics.attestation_hash,
@@ -99,6 +98,7 @@ def _detail(cycle: Cycle, case: Case) -> dict[str, Any]:
         "origin": candidate.origin,
         "note": candidate.note[:500],
         "champion": case.champion.hash,
+        "axes": list(cycle.suite.definition.axes),
         "params": cycle.params,
         "risk": measured.risk,
         "raw": measured.raw,
@@ -119,7 +119,7 @@ def _detail(cycle: Cycle, case: Case) -> dict[str, Any]:
     return detail
 
 
-def _files(case: Case) -> dict[str, bytes]:
+def _files(cycle: Cycle, case: Case) -> dict[str, bytes]:
     """Return the files of a run directory."""
     measured, trial = case.measured, case.trial
     ethics = None if trial is None else trial.ethics.model_dump(mode="json")
@@ -134,7 +134,26 @@ def _files(case: Case) -> dict[str, bytes]:
     }
     if trial is not None:
         files["pairs.jsonl"] = b"".join(_line(asdict(pair)) for pair in trial.outcome.pairs)
+        files["trial.json"] = _json(_trial(cycle, trial))
     return files
+
+
+def _trial(cycle: Cycle, trial: Trial) -> dict[str, Any]:
+    """Return what the decision rests on and no other file or entry holds."""
+    settings = cycle.project.settings
+    return {
+        "champion": trial.champion.model_dump(mode="json", exclude={"rows"}),
+        "margins": settings.evolve.margins.model_dump(),
+        "guards": settings.guards.model_copy(update={"profile": cycle.profile}).model_dump(),
+        "order": list(trial.outcome.order),
+        "spent_share": _spent_share(cycle),
+    }
+
+
+def _spent_share(cycle: Cycle) -> float | None:
+    """Return which share of the day's money this cycle has spent."""
+    budget = cycle.project.settings.budget.daily_usd
+    return cycle.engine.spend.usd / budget if budget else None
 
 
 def _json(value: Any) -> bytes:

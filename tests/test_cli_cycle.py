@@ -21,6 +21,7 @@ import pytest
 
 from penin_core import CycleReport
 from penin_core.cli import run
+from penin_core.cli.reporting import report_in_words
 from penin_core.state import exclusive
 
 ROOT = Path(__file__).parent.parent
@@ -188,6 +189,15 @@ def test_json_of_evolve_is_the_report_and_nothing_else(project):
     report = CycleReport.model_validate(said.json)
     assert report.dry_run
     assert len(report.runs) == 3
+
+
+def test_what_a_plugin_says_about_its_failure_cannot_drive_a_terminal(project):
+    said = project("evolve", "--json", "--dry-run", "--n", 2).json
+    failure = {"component": "guard g", "plugin": "p", "error": ESCAPE, "consequence": "it vetoes"}
+    report = CycleReport.model_validate({**said, "failures": [failure]})
+    text = report_in_words(report, ("exact_match",))
+    assert "guard g (p):" in text
+    assert "\x1b" not in text
 
 
 def test_a_dry_run_moves_nothing(project):

@@ -23,10 +23,10 @@ def events():
     yield "answered", {"done": 10, "total": 100}
     yield "started", {"champion": CHAMPION, "challengers": [SHORTER, COLDER]}
     yield "answered", {"done": 3, "total": 30}
-    yield "evaluated", raced(CHAMPION, 30, 0.4)
     yield "evaluated", raced(SHORTER, 30, 0.75)
     yield "evaluated", raced(COLDER, 30, 0.25)
-    yield "ranked", {"tasks": 30, "out": {COLDER.hash: "place 2 of 2"}}
+    reference = Measurement(U=0.4, C=0.5, n_tasks=30)
+    yield "ranked", {"tasks": 30, "champion": reference, "out": {COLDER.hash: "place 2 of 2"}}
     yield "confirming", {"finalist": SHORTER, "of": 200, "needed": 3.7}
     yield "answered", {"done": 50, "total": 50}
     for n in (50, 100, 150, 200):

@@ -3,6 +3,8 @@
 import copy
 import pickle
 import stat
+import subprocess
+import sys
 
 import pytest
 
@@ -121,11 +123,7 @@ def test_two_ledgers_get_different_keys(tmp_path):
 
 def test_the_first_of_two_processes_makes_the_key(tmp_path, monkeypatch):
     mine = find_key(tmp_path).key
-    real = keys._file_key
-    calls = iter([None])
-    monkeypatch.setattr(keys, "_file_key", lambda state: next(calls, None) or real(state))
-    monkeypatch.setattr(keys, "_environment_key", lambda: None)
-    monkeypatch.setattr(keys, "_file_key", _blind_once(real))
+    monkeypatch.setattr(keys, "_file_key", _blind_once(keys._file_key))
     assert find_key(tmp_path).key.public == mine.public
     assert len(list((tmp_path / "keys").iterdir())) == 1
 
@@ -206,6 +204,14 @@ def test_a_folder_where_no_key_can_be_made_is_told(tmp_path):
     found = find_key(tmp_path)
     assert found.key is None
     assert "keys" in found.reason
+
+
+def test_the_library_is_not_imported_before_it_is_needed():
+    code = (
+        "import sys, penin_core.ledger.verify, penin_core.ledger.witness, penin_core.cli.ledger;"
+        "sys.exit('cryptography' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_without_the_library_nothing_is_signed(tmp_path, monkeypatch):

@@ -501,6 +501,24 @@ def test_wrong_thresholds_are_refused():
         attest(thresholds={"ece_maximum": 1})
 
 
+def test_evidence_of_any_kind_has_a_hash_and_one_kind_is_not_another():
+    odd = [
+        object(),
+        {"a": "b"},
+        {"a": b"b"},
+        2**53,
+        2**53 - 1,
+        -(2**60),
+        "\ud800",
+        math.inf,
+        "inf",
+        1j,
+    ]
+    found = [attest({"confidences": [value], "correct": None}).evidence_hash for value in odd]
+    assert len(set(found)) == len(odd) - 1
+    assert found[7] == found[8]
+
+
 def changed(name, place, value):
     outputs, truth = evidence()
     series = list((outputs | truth)[name])

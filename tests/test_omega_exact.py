@@ -82,11 +82,22 @@ def test_series_of_whole_numbers_are_numbers_too():
     assert unit_column("scores", []).tolist() == number_column("values", []).tolist() == []
 
 
-def test_a_negative_zero_becomes_positive_and_the_caller_keeps_his_own():
-    given_scores = np.array([-0.0, 0.5, 1 + 1e-10])
-    column = unit_column("scores", given_scores)
-    assert math.copysign(1, column[0]) == 1
-    assert given_scores[2] > 1
+def test_the_caller_keeps_his_array():
+    scores = np.array([-1e-10, -0.0, 1 + 1e-10])
+    kept = scores.copy()
+    sorted_outcomes(unit_column("scores", scores), binary_column("labels", [1, 0, 1]))
+    assert scores.tolist() == kept.tolist()
+    inside = np.array([0.5, -0.0])
+    sorted_outcomes(unit_column("scores", inside), binary_column("labels", [1, 0]))
+    assert inside.tolist() == [0.5, 0.0]
+
+
+def test_a_negative_zero_is_sorted_as_zero():
+    probabilities, outcomes = sorted_outcomes(
+        unit_column("probs", np.array([0.5, -0.0, 0.0])), binary_column("labels", [1, 1, 0])
+    )
+    assert probabilities.tolist() == [0.0, 0.0, 0.5]
+    assert outcomes.tolist() == [0, 1, 1]
 
 
 WRONG_UNITS = [

@@ -25,6 +25,10 @@ def test_the_tail_near_zero_keeps_its_digits():
     assert student_upper_tail(1e-9, 1) == 0.5 - math.atan(1e-9) / math.pi
 
 
+def test_a_t_beyond_all_doubles_leaves_no_tail():
+    assert student_upper_tail(1e200, 5) == 0.0
+
+
 def test_the_median_is_zero_and_the_quantile_is_odd():
     assert student_quantile(0.5, 7) == 0.0
     assert student_quantile(0.975, 7) == pytest.approx(-student_quantile(0.025, 7), rel=1e-12)

@@ -101,6 +101,7 @@ def measured(project: Project) -> Appraisal:
     """Measure what runs today; the answers are kept for the first cycle."""
     from asyncio import run
 
+    from penin_core.errors import EvaluationFailed
     from penin_core.runners import appraise, open_cycle
     from penin_core.state import prepare
 
@@ -121,8 +122,12 @@ def measured(project: Project) -> Appraisal:
         ) as cycle:
             return await appraise(cycle)
 
-    with following() as watch:
-        return run(start(watch))
+    try:
+        with following() as watch:
+            return run(start(watch))
+    except EvaluationFailed as error:
+        hint = "--no-measure writes the file; then take out of axes what cannot be measured"
+        raise EvaluationFailed(str(error), hint=hint) from error
 
 
 def summary(settings: Settings, path: Path, start: Appraisal | None) -> dict[str, Any]:

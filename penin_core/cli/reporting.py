@@ -31,10 +31,17 @@ def report_in_words(report: CycleReport, metrics: Sequence[str]) -> str:
     shown += lines("guards", wording.guards(g.model_dump() for g in report.guards))
     shown += lines(
         "failed",
-        (f"{f.component} ({f.plugin}): {f.error}; {f.consequence}" for f in report.failures),
+        (
+            wording.clipped(f"{f.component} ({f.plugin}): {f.error}; {f.consequence}")
+            for f in report.failures
+        ),
     )
     shown += [line("cycle", _effort(report)), *_next(report, best)]
     return "\n".join(shown)
+
+
+def _moved(report: CycleReport) -> bool:
+    return report.verdict == "promote" and not report.dry_run
 
 
 def _outcome(report: CycleReport) -> str:
@@ -45,7 +52,7 @@ def _outcome(report: CycleReport) -> str:
 
 def _who(report: CycleReport, before: RunSummary, best: RunSummary) -> list[str]:
     """Return the champion, the best challenger, and what distinguishes their configurations."""
-    moved = report.verdict == "promote" and not report.dry_run
+    moved = _moved(report)
     name = wording.model_name(before.candidate.config)
     shown = [
         line("before" if moved else "champion", f"{name}, measured as run {before.run_id}"),
@@ -72,7 +79,8 @@ def _how_well(
         return [*table, line("", f"(race only: {tasks}, no proof)"), ""]
     found = report.confirmation.model_dump()
     decision = best.decision
-    shown = wording.axis_table([("before", old), ("after", new)])
+    names = ("before", "now") if _moved(report) else ("champion", "challenger")
+    shown = wording.axis_table(list(zip(names, (old, new), strict=True)))
     shown += lines("gain", wording.gain(found, metrics))
     shown += [line("", wording.evidence(found))]
     shown += [
@@ -104,7 +112,7 @@ def _next(report: CycleReport, best: RunSummary | None) -> list[str]:
         commands.append("penin evolve, with more time or money: what was answered is kept")
     if "cost" in report.reason and best.decision.verdict == "rollback":
         commands.append("[evolve.margins] C in penin.toml says how much more an answer may cost")
-    if report.verdict == "promote" and not report.dry_run:
+    if _moved(report):
         commands.append("penin rollback")
     elif report.verdict == "promote":
         commands.append("penin evolve, to promote it")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Group, RenderableType
     from rich.live import Live
 
-    from penin_core.records import Candidate, Evaluation
+    from penin_core.records import Candidate, Evaluation, Measurement
 
 FIRST = "measuring what runs today"
 WAITING, RACING, OUT, FINALIST = "waiting", "racing", "out", "finalist"
@@ -39,6 +39,10 @@ class Row:
     utility: float | None = None
     cost: float | None = None
     state: str = ""
+
+    def measure(self, found: Measurement) -> None:
+        """Take over what the race measured."""
+        self.tasks, self.utility, self.cost = found.n_tasks, found.U, found.C
 
 
 @dataclass
@@ -67,9 +71,7 @@ class Field:
         for candidate in about["challengers"]:
             note = candidate.note
             if found := wording.changes(champion.config, candidate.config):
-                note = ", ".join(
-                    after if name == "examples" else f"{name} {after}" for name, _, after in found
-                )
+                note = ", ".join(f"{name} {after}" for name, _, after in found)
             rows[candidate.hash] = Row(wording.clipped(candidate.origin, 20), note, state=WAITING)
         # All at once: another thread may be drawing the table.
         self.rows, self.stage = rows, "race"
@@ -78,11 +80,11 @@ class Field:
         evaluation: Evaluation = about["evaluation"]
         row = self.rows.get(evaluation.candidate.hash)
         if row is not None and evaluation.stage == "race":
-            found = evaluation.measurement
-            row.tasks, row.utility, row.cost = found.n_tasks, found.U, found.C
-            row.state = RACING if row.state else ""
+            row.measure(evaluation.measurement)
+            row.state = RACING
 
     def _ranked(self, about: Mapping[str, Any]) -> None:
+        next(iter(self.rows.values())).measure(about["champion"])
         for key in about["out"]:
             self.rows[key].state = OUT
 

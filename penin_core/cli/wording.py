@@ -85,7 +85,7 @@ def configuration(config: Configuration) -> list[str]:
 def value(name: str, found: Any) -> str:
     """Return a field of a configuration in short words."""
     if name == "examples":
-        return amount(len(found), "example")
+        return str(len(found))
     if isinstance(found, str):
         return clipped(found) or "(empty)"
     return "none" if found is None else clipped(str(found))
@@ -186,4 +186,4 @@ def reason(text: str) -> str:
     """Return the reason of a decision without the key that programs look for."""
     for key in ("raced_out: ", "budget_exhausted: "):
         text = text.removeprefix(key)
-    return clipped(text, 400)
+    return clipped(text.removesuffix(": parked"), 400)

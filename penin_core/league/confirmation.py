@@ -86,6 +86,8 @@ class Outcome:
     confirmation: Confirmation
     pairs: list[Pair] = field(default_factory=list)
     tasks: Sequence[Task] = ()
+    #: The ids of all tasks in the declared order, those that were not needed included.
+    order: Sequence[str] = ()
 
 
 def task_mark(task_id: str) -> str:
@@ -176,7 +178,16 @@ async def confirm(
             stopped = "proved"
             break
     confirmation = evidence.conclude(pairs, stopped)
-    return Outcome(confirmation, pairs, plan.tasks[: len(pairs)])
+    order = [task.id for task in plan.tasks]
+    return Outcome(confirmation, pairs, plan.tasks[: len(pairs)], order)
+
+
+def concluded(plan: Plan, pairs: Sequence[Pair], stopped: str) -> Confirmation:
+    """Return what these pairs show, computed anew: the same, to the last bit, as ``confirm``."""
+    evidence = _Evidence(plan)
+    for pair in pairs:
+        evidence.look(pair)
+    return evidence.conclude(pairs, stopped)
 
 
 def _require_both(before: Sequence[TaskRow], after: Sequence[TaskRow]) -> None:

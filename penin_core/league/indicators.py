@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from statistics import fmean
 from typing import Literal
 
@@ -30,16 +30,37 @@ def attest(
     A favourable prediction is a right answer, so the bias ratio and the fairness gap compare how
     well the protected groups are served.
     """
-    asked = {task.id for task in tasks}
-    answered = [row for row in measured.rows if row.task in asked and row.error is None]
-    rows = [row for row in answered if row.utility is not None]
-    grouped = [row for row in rows if row.group is not None]
     definition = suite.definition
     declared = {
         name: definition.reasons[name]
         for name in ("calibration", "groups", "consent")
         if getattr(definition, name) == "not_applicable"
     }
+    return attested(
+        measured,
+        {task.id for task in tasks},
+        suite_hash=suite.hash,
+        consent=all(task.consent is True for task in tasks),
+        declared=declared,
+        settings=settings,
+        seed=seed,
+    )
+
+
+def attested(
+    measured: Measurement,
+    asked: Collection[str],
+    *,
+    suite_hash: str,
+    consent: bool,
+    declared: Mapping[str, str],
+    settings: GuardSettings,
+    seed: int,
+) -> EthicsEvidence:
+    """Attest from the rows of the tasks that were ``asked``, and from what was ``declared``."""
+    answered = [row for row in measured.rows if row.task in asked and row.error is None]
+    rows = [row for row in answered if row.utility is not None]
+    grouped = [row for row in rows if row.group is not None]
     limits = {**PROFILES[settings.profile], "eco_max_kg": settings.eco_max_kg}
     attestation = compute_ethics_attestation(
         {
@@ -52,8 +73,8 @@ def attest(
         },
         {
             "labels": [1] * len(grouped),
-            "dataset_hash": suite.hash,
-            "consent_verified": all(task.consent is True for task in tasks),
+            "dataset_hash": suite_hash,
+            "consent_verified": consent,
             "not_applicable": declared,
         },
         seed,

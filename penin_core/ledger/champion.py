@@ -62,9 +62,10 @@ def current_champion(ledger: WORMLedger) -> Champion | None:
     return found[-1] if found else None
 
 
-def quarantined(ledger: WORMLedger) -> frozenset[str]:
-    """Return the digests of the configurations that were rolled back from."""
+def quarantined(ledger: WORMLedger, before: int | None = None) -> frozenset[str]:
+    """Return the digests of the configurations that were rolled back from, up to ``before``."""
     events = ledger.events(CHAMPION_KINDS)
+    events = [event for event in events if before is None or event.idx < before]
     return frozenset(
         before.body["config_hash"]
         for before, after in pairwise(events)

@@ -54,11 +54,14 @@ class Exported:
     reason: str = ""
 
 
-def export_log(state_dir: Path, ledger: WORMLedger, folder: Path) -> Exported:
+def export_log(
+    state_dir: Path, ledger: WORMLedger, folder: Path, *, attest: bool = True
+) -> Exported:
     """Sign the ledger if it can be, and write its signed part to ``folder``.
 
     A folder that holds an earlier part of this log is brought up to date; of files that are the
-    same nothing is written. ``reason`` says why a newer part could not be signed.
+    same nothing is written. ``reason`` says why a newer part could not be signed. Without ``attest``
+    the attestations, one per run and promotion, are left out.
 
     Raises:
         StateError: nothing was ever signed, or the folder holds something else or cannot be
@@ -79,7 +82,7 @@ def export_log(state_dir: Path, ledger: WORMLedger, folder: Path) -> Exported:
         target = _Folder(folder)
         for path, data in _tree(ledger.leaves(0, checkpoint.size), checkpoint):
             target.put(path, data)
-        signed = [] if key is None else list(_envelopes(ledger, checkpoint, key))
+        signed = list(_envelopes(ledger, checkpoint, key)) if key and attest else []
         if signed:
             target.put(ATTESTATIONS, b"".join(line + b"\n" for line in signed))
         # Last: it says that all the others are there.

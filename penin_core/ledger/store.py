@@ -27,11 +27,17 @@ from penin_core.errors import LedgerInvalid, PeninError, StateError
 from . import queries
 from .audit import Verification
 from .drafts import Appendable, Draft
-from .files import FileLock, is_file
+from .files import FileLock, is_file, sync_folder
 from .queries import Entry, StoredEntry
 from .schema import APPLICATION_ID, INSERT, MIGRATIONS, PRAGMAS, SCHEMA_VERSION
 
-__all__ = ["Entry", "StoredEntry", "Verification", "WORMLedger"]
+__all__ = ["SQLITE_VERSION", "Entry", "StoredEntry", "Verification", "WORMLedger"]
+
+#: The version of SQLite that is used.
+SQLITE_VERSION = sqlite3.sqlite_version_info
+
+
+_HINT = "The state directory must be a writable folder with space left, on a local file system."
 
 
 class WORMLedger(queries.Readable, Appendable):
@@ -244,14 +250,37 @@ def _open_for_reading(path: Path) -> list[sqlite3.Connection]:
 def _open_for_writing(path: Path) -> sqlite3.Connection:
     """Open the ledger; make it, or bring it to the current schema version. Needs the lock."""
     try:
-        with _closed_on_error(_connect(path, "rwc")) as connection:
-            mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-            if mode != "wal":
-                raise StateError(f"{path} cannot use a write-ahead log: journal_mode is {mode}")
-            _migrate(connection, _version(connection, path))
+        if not is_file(path) or path.stat().st_size == 0:
+            _make(path)
+        with _closed_on_error(_connect(path, "rw")) as connection:
+            version = _version(connection, path)
+            _use_log(connection, path)
+            _migrate(connection, version)
             return connection
     except sqlite3.Error as error:
         raise _explained(error, path, "opened for writing") from error
+    except OSError as error:
+        raise StateError(f"{path} cannot be made: {error.strerror}", hint=_HINT) from error
+
+
+def _make(path: Path) -> None:
+    """Make an empty ledger aside: a reader finds all of it, or nothing, whatever happens here."""
+    aside = path.with_name(f".{path.name}-new")
+    for leftover in ("", "-journal", "-wal", "-shm"):
+        aside.with_name(aside.name + leftover).unlink(missing_ok=True)
+    with closing(_connect(aside, "rwc")) as connection:
+        _use_log(connection, path)
+        _migrate(connection, 0)
+        # Closing would do it, but says nothing when it fails.
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    aside.replace(path)
+    sync_folder(path.parent)
+
+
+def _use_log(connection: sqlite3.Connection, path: Path) -> None:
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        raise StateError(f"{path} cannot use a write-ahead log: journal_mode is {mode}")
 
 
 def _migrate(connection: sqlite3.Connection, version: int) -> None:
@@ -297,5 +326,4 @@ def _explained(error: sqlite3.Error, path: Path, what: str) -> PeninError:
     if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
         hint = "Restore the state directory from a copy; the file was left as it is."
         return LedgerInvalid(f"{path} is damaged: {error}", hint=hint)
-    hint = "The state directory must be a writable folder with space left, on a local file system."
-    return StateError(f"{path} cannot be {what}: {error}", hint=hint)
+    return StateError(f"{path} cannot be {what}: {error}", hint=_HINT)

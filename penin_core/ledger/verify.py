@@ -165,7 +165,11 @@ def _signature_warnings(
     if signed is None and kept.notes:
         yield f"{POLICY} is missing: whose signatures count is not known"
     elif signed and signed.size < size:
-        yield f"entries {signed.size} to {size - 1} are not signed yet"
+        last = size - 1
+        which = (
+            f"entry {last} is" if signed.size == last else f"entries {signed.size} to {last} are"
+        )
+        yield f"{which} not signed yet"
     if signed and policy and not policy.is_met(signed.witnesses):
         yield f"quorum {policy.quorum!r} has not cosigned the last checkpoint"
     if old and not (old.signatures and policy):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from typing import Any, TypeAlias
 
@@ -36,12 +37,13 @@ def unit_column(name: str, values: Numbers) -> NDArray[np.float64]:
     Raises: ValueError for a value that ``unit`` refuses.
     """
     column = _numbers(values)
-    # A NaN fails both comparisons. Adding zero makes -0.0 positive.
-    if column is None or not _within(column, -SNAP, 1 + SNAP):
+    low, high = (math.nan, math.nan) if column is None else _extremes(column)
+    # A NaN fails both comparisons.
+    if column is None or not (low >= -SNAP and high <= 1 + SNAP):
         column = np.array([unit(name, value) for value in values], dtype=np.float64)
-    elif not _within(column, 0, 1):
+    elif low < 0 or high > 1:
         column = np.clip(column, 0, 1)
-    return column + 0.0
+    return column
 
 
 def binary_column(name: str, values: Outcomes) -> NDArray[np.uint8]:
@@ -59,8 +61,11 @@ def sorted_outcomes(
     probabilities: NDArray[np.float64], outcomes: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
     """Return both, ordered by probability; the probabilities lie in [0, 1]."""
-    # The bits of such doubles leave the highest one free, and order as the numbers do.
-    keys = (probabilities.view(np.uint64) << np.uint64(1)) | outcomes
+    # The bits of such doubles leave the highest one free, and order as the numbers do, once adding
+    # zero has made -0.0 positive.
+    keys = (probabilities + 0.0).view(np.uint64)
+    keys <<= np.uint64(1)
+    keys |= outcomes
     keys.sort()
     return (keys >> np.uint64(1)).view(np.float64), (keys & np.uint64(1)).astype(np.uint8)
 
@@ -115,5 +120,5 @@ def _kind(kind: type) -> str:
     return "f" if issubclass(kind, (float, int, np.floating, np.integer)) else "O"
 
 
-def _within(column: NDArray[np.float64], low: float, high: float) -> bool:
-    return not column.size or bool(column.min() >= low and column.max() <= high)
+def _extremes(column: NDArray[np.float64]) -> tuple[float, float]:
+    return (float(column.min()), float(column.max())) if column.size else (0.0, 0.0)

@@ -22,17 +22,16 @@ def project_weights(
     if lowest > 1 + SNAP or highest < 1 - SNAP:
         raise ValueError(f"weights in these boxes sum to [{lowest}, {highest}], which misses 1")
 
-    def shifted(shift: float) -> dict[str, float]:
-        return {
-            name: max(boxes[name][0], min(boxes[name][1], weight - shift))
-            for name, weight in weights.items()
-        }
+    limits = [(weight, *boxes[name]) for name, weight in weights.items()]
 
-    left = min(weights[name] - high for name, (_, high) in boxes.items())
-    right = max(weights[name] - low for name, (low, _) in boxes.items())
+    def shifted(shift: float) -> list[float]:
+        return [max(low, min(high, weight - shift)) for weight, low, high in limits]
+
+    left = min(weight - high for weight, _, high in limits)
+    right = max(weight - low for weight, low, _ in limits)
     while left < (middle := (left + right) / 2) < right:
-        if math.fsum(shifted(middle).values()) > 1:
+        if math.fsum(shifted(middle)) > 1:
             left = middle
         else:
             right = middle
-    return shifted(right)
+    return dict(zip(weights, shifted(right), strict=True))
