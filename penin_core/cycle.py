@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -188,6 +189,9 @@ class Cycle:
             margin=settings.margins.C,
             watch=watch,
             result=self.raced,
+            ranked_out=lambda found, out: self.watch(
+                "ranked", {"tasks": found.n_tasks, "champion": found, "out": out}
+            ),
         )
         for mutator in self.project.mutators():
             try:
@@ -210,6 +214,8 @@ class Cycle:
             at_most=settings.confirm_max,
         )
         self.ledger.record_event("CONFIRM", plan.declaration(champion, finalist, self.suite))
+        about = {"finalist": finalist, "of": len(plan.tasks), "needed": -math.log(plan.alpha)}
+        self.watch("confirming", about)
         try:
             outcome = await confirm(
                 battery,

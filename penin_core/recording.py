@@ -123,11 +123,12 @@ def _report(cycle: Cycle, champion: Candidate, runs: Sequence[RunSummary]) -> Cy
     )
 
 
-def _order(summary: RunSummary) -> tuple[int, bool, float]:
+def _order(summary: RunSummary) -> tuple[int, bool, int, float]:
     """Sort runs: strongest verdict first, then those that came furthest, then L∞ or U."""
     decision, measured = summary.decision, summary.measurement
     return (
         _STRENGTH.index(decision.verdict),
         decision.linf is None,
+        -measured.n_tasks,
         -(decision.linf if decision.linf is not None else measured.U or 0.0),
     )

@@ -22,6 +22,7 @@ Axis = Literal["U", "S", "C", "L"]
 Verdict = Literal["promote", "canary", "rollback", "fail"]
 Split = Literal["select", "confirm", "ood", "composed"]
 Claim = Literal["better", "cheaper"]
+EvidenceMode = Literal["anytime", "horizon"]
 
 
 class Record(BaseModel):
@@ -363,15 +364,25 @@ class PluginFailure(Record):
     consequence: str
 
 
+class Estimate(Record):
+    """A gain on tasks that played no part in a decision, with a 95 % interval."""
+
+    n: int = Field(ge=1)
+    gain: float
+    interval: tuple[float, float]
+
+
 class Confirmation(Record):
     """The evidence of one confirmation: finalist against champion, paired, on fresh tasks.
 
     ``log_e`` is the natural logarithm of the largest e-value of all looks, ``alpha`` the share of
     the campaign's 0.05 that this confirmation may spend. ``gain`` is the mean paired difference of
-    utility, ``interval`` an anytime-valid 95 % interval for it.
+    utility on the tasks of the proof, which is too high where the proof came early, ``interval`` an
+    anytime-valid 95 % interval for it. ``further`` is the gain on tasks asked after the proof.
     """
 
     claim: Claim
+    mode: EvidenceMode = "anytime"
     t: int = Field(ge=1)
     alpha: float = Field(gt=0.0, lt=1.0)
     n: int = Field(ge=0)
@@ -386,6 +397,7 @@ class Confirmation(Record):
     seed: int = 0
     order_digest: str = ""
     stopped: Literal["proved", "tasks", "budget"] = "tasks"
+    further: Estimate | None = None
 
 
 class Decision(Record):

@@ -11,9 +11,10 @@ from penin_core.cycle import FIRST_TASKS, SUBSET_SEED, Cycle
 from penin_core.engine.budget import Budget
 from penin_core.engine.cache import ResponseCache
 from penin_core.engine.wire import Engine
-from penin_core.errors import BudgetExceeded, EvaluationFailed, SettingsError
+from penin_core.errors import BudgetExceeded, EvaluationFailed, LedgerInvalid, SettingsError
 from penin_core.league.decision import gate
 from penin_core.ledger.artifacts import new_run_id
+from penin_core.ledger.audit import Verification
 from penin_core.ledger.store import WORMLedger
 from penin_core.omega.tuner import DEFAULTS
 from penin_core.project import Project, open_project, require_recordable, with_baseline
@@ -111,11 +112,9 @@ async def champion_of(cycle: Cycle, provider_id: str | None) -> Candidate:
 
 async def _first_champion(cycle: Cycle, provider_id: str | None) -> Candidate:
     start = await appraise(cycle, provider_id)
-    params = {**DEFAULTS, "tau": start.tau}
-    if cycle.dry_run:
-        cycle.assumed = params
-    else:
-        record_first(cycle, start.champion, start.measured, params)
+    cycle.assumed = {**DEFAULTS, "tau": start.tau}
+    if not cycle.dry_run:
+        record_first(cycle, start.champion, start.measured, cycle.assumed)
     return start.champion
 
 
@@ -204,6 +203,7 @@ async def open_cycle(
 ) -> AsyncIterator[Cycle]:
     """Open ledger, engine and lock for one cycle, and close them again."""
     with exclusive(project.state), project.ledger() as ledger:
+        require_valid(ledger.verify())
         league = project.league(ledger)
         league.champion()
         budget = Budget(project.state / "budget.db", project.settings.budget.daily_usd, max_usd)
@@ -233,6 +233,14 @@ async def open_cycle(
             await engine.aclose()
             budget.close()
             cache.close()
+
+
+def require_valid(found: Verification) -> None:
+    """Raise LedgerInvalid where the ledger does not verify: nothing is built on it."""
+    if not found.valid:
+        raise LedgerInvalid(
+            f"the ledger does not verify: {found.reason}", hint="penin ledger verify says more"
+        )
 
 
 def completed_cycles(ledger: WORMLedger) -> int:

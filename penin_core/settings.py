@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, Field, ValidationError
 
 from .errors import SettingsError
-from .records import Axis, Configuration, Record
+from .records import Axis, Configuration, EvidenceMode, Record
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -43,11 +43,13 @@ class SuiteDefinition(Record):
 
     ``tasks`` is a JSON Lines file, relative to the file that names it; without it, ``name`` is a
     suite that ships with penin. ``metrics`` are utility evaluators; a task that names no metric of
-    its own is compared between candidates by the first of them that applies to it.
+    its own is compared between candidates by the first of them that applies to it. ``clusters`` is
+    the column that tasks of one source share; of each source the evidence sees only the mean.
     """
 
     name: str = "basic"
     tasks: str | None = None
+    clusters: str | None = None
     axes: tuple[Axis, ...] = ("U", "S", "C", "L")
     metrics: tuple[str, ...] = ("exact_match", "token_f1", "rouge_l", "field_f1")
     evaluators: tuple[str, ...] = (
@@ -78,6 +80,10 @@ class Margins(Record):
     group: float = Field(default=0.05, ge=0.0, lt=1.0)
 
 
+#: For a model that costs nothing: what is left of C is time on a shared machine, and tokens.
+FREE_MARGINS = Margins(C=0.2)
+
+
 class EvolveSettings(Record):
     """How a cycle searches and what it takes to win."""
 
@@ -86,6 +92,7 @@ class EvolveSettings(Record):
     race_tasks: int = Field(default=30, ge=10)
     confirm_min: int = Field(default=300, ge=100)
     confirm_max: int = Field(default=500, ge=100, le=3000)
+    evidence: EvidenceMode = "anytime"
     margins: Margins = Margins()
     tau: float | None = Field(default=None, ge=0.5, le=0.95)
 
@@ -144,7 +151,7 @@ def load_settings(explicit: Path | None = None) -> Settings:
     """Read and check the settings; without a file, the defaults run on the embedded model."""
     path = find_settings(explicit)
     if path is None:
-        return Settings(folder=Path.cwd())
+        return Settings(folder=Path.cwd(), evolve=EvolveSettings(margins=FREE_MARGINS))
     table = read_toml(path)
     if placed := sorted({"folder", "source"} & table.keys()):
         raise SettingsError(f"{path}: unknown key {placed[0]!r}", hint="remove it")
@@ -181,6 +188,8 @@ def _as_settings_error(
     if problem["type"] == "extra_forbidden":
         known = _keys_beside(model, problem["loc"])
         return SettingsError(f"{source}: unknown key {place!r}", hint=suggest(place, known))
+    if problem["type"] == "missing":
+        return SettingsError(f"{source}: {place} is missing", hint="add it")
     given = problem.get("input")
     return SettingsError(
         f"{source}: {place} = {given!r}: {problem['msg'].lower()}", hint="correct the value"

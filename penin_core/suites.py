@@ -113,7 +113,7 @@ def read_tasks(path: Path) -> list[Task]:
         SuiteError: the file cannot be read or is empty, or a line is wrong (its number and why).
     """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise SuiteError(
             f"{path}: cannot be read ({error})", hint="name a JSON Lines file"

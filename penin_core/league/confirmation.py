@@ -1,4 +1,4 @@
-"""The confirmation: finalist against champion, paired, on fresh tasks, by betting e-processes.
+"""The confirmation: finalist against champion, paired, on fresh tasks.
 
 The claim, the share of the campaign's error and the order of the tasks are fixed, and stand in the
 ledger, before the first call. Looking after every task costs nothing: by Ville's inequality an
@@ -11,136 +11,52 @@ Source: Waudby-Smith and Ramdas, "Estimating means of bounded random variables b
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Protocol
 
-from penin_core.battery import TaskBattery
-from penin_core.canonical import digest
-from penin_core.errors import EvaluationFailed, SuiteError
+from penin_core.errors import EvaluationFailed
 from penin_core.measuring import require_answers
-from penin_core.omega.evidence import (
-    EProcess,
-    betting_confidence_sequence,
-    campaign_alpha,
-    crossed,
-    paired_difference,
-    relative_saving,
-)
-from penin_core.omega.metrics import cost_ratio
-from penin_core.records import Candidate, Claim, Confirmation, Measurement, Task, TaskRow
-from penin_core.suites import MIN_CONFIRM, Suite, seeded_order
+from penin_core.omega.evidence import betting_confidence_sequence
+from penin_core.records import Candidate, Confirmation, Estimate, Task, TaskRow
+from penin_core.suites import MIN_CONFIRM
 
-RULE = "betting-e-process/1"
-#: Non-inferiority margin of the claim ``cheaper``.
-MARGIN = 0.05
-_BATCH = 50
+from .campaign import cluster_of
+from .looks import Evidence, Pair, pair_of, units
+from .plans import Plan
+
+#: With fewer further tasks than this no gain is estimated.
+LEAST_FURTHER = 20
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What is fixed before the first call."""
+class Asks(Protocol):
+    """What a confirmation needs of the battery."""
 
-    claim: Claim
-    t: int
-    alpha: float
-    seed: int
-    tasks: Sequence[Task]
-
-    @property
-    def order_digest(self) -> str:
-        """SHA-256 of the task ids in the order in which they will be asked."""
-        return digest([task.id for task in self.tasks])
-
-    def declaration(self, champion: Candidate, finalist: Candidate, suite: Suite) -> dict[str, Any]:
-        """Return the body of the ledger entry that stands before the first call."""
-        return {
-            "rule": RULE,
-            "claim": self.claim,
-            "t": self.t,
-            "alpha": self.alpha,
-            "seed": self.seed,
-            "order_digest": self.order_digest,
-            "n_tasks": len(self.tasks),
-            "suite_hash": suite.hash,
-            "champion": champion.hash,
-            "finalist": finalist.hash,
-        }
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Both answers to one task; an error enters the difference at its worst."""
-
-    task: str
-    champion: float | None
-    challenger: float | None
-    difference: float
-    saving: float
+    async def rows(self, model: Candidate, tasks: Sequence[Task]) -> list[TaskRow]:
+        """Ask ``tasks`` and grade the answers by the tasks' own metrics."""
 
 
 @dataclass
 class Outcome:
-    """The confirmation, its pairs, and the measurements of both on the confirm tasks."""
+    """The confirmation and its pairs; ``further`` are those of the estimate, after the proof."""
 
     confirmation: Confirmation
     pairs: list[Pair] = field(default_factory=list)
     tasks: Sequence[Task] = ()
-    #: The ids of all tasks in the declared order, those that were not needed included.
-    order: Sequence[str] = ()
+    further: list[Pair] = field(default_factory=list)
 
-
-def task_mark(task_id: str) -> str:
-    """Return the eight hex digits by which the ledger remembers a spent task."""
-    return digest(task_id)[:8]
+    @property
+    def asked(self) -> int:
+        """How many tasks were asked, from the beginning of the order."""
+        return len(self.pairs) + len(self.further)
 
 
 class FinalistFailed(EvaluationFailed):
     """The finalist, not the champion, gave too few answers."""
 
 
-def fresh_tasks(suite: Suite, promotions: Iterable[Mapping[str, Any]]) -> list[Task]:
-    """Return the confirm tasks that no confirmation that promoted has used."""
-    spent = {mark for body in promotions for mark in body.get("spent", ())}
-    return [task for task in suite.split("confirm") if task_mark(task.id) not in spent]
-
-
-def require_fresh(suite: Suite, promotions: Iterable[Mapping[str, Any]]) -> list[Task]:
-    """Return the fresh confirm tasks.
-
-    Raises:
-        SuiteError: fewer than 100 are left.
-    """
-    fresh = fresh_tasks(suite, promotions)
-    if len(fresh) < MIN_CONFIRM:
-        raise SuiteError(
-            f"{len(fresh)} fresh confirm tasks are left, a promotion needs {MIN_CONFIRM}",
-            hint="tasks that promoted a champion cannot prove the next one: add new tasks",
-        )
-    return fresh
-
-
-def plan_confirmation(
-    suite: Suite,
-    *,
-    claim: Claim,
-    earlier: int,
-    promotions: Iterable[Mapping[str, Any]],
-    seed: int,
-    at_most: int,
-) -> Plan:
-    """Fix claim, alpha and order of the next confirmation of this ledger.
-
-    Raises:
-        SuiteError: fewer than 100 fresh confirm tasks are left.
-    """
-    t = earlier + 1
-    order = seeded_order(require_fresh(suite, promotions), seed)[:at_most]
-    return Plan(claim, t, campaign_alpha(t), seed, order)
-
-
 async def confirm(
-    battery: TaskBattery,
+    battery: Asks,
     champion: Candidate,
     finalist: Candidate,
     plan: Plan,
@@ -151,43 +67,62 @@ async def confirm(
 ) -> Outcome:
     """Ask both, pair by pair, until the claim is proved (and ``at_least`` seen) or tasks end.
 
-    ``watch`` is told the number of pairs, the largest log e-value and the one that is needed.
+    After a proof a fixed number of further tasks estimates the gain. ``watch`` is told the number
+    of pairs, the largest log e-value and the one that is needed.
 
     Raises:
         EvaluationFailed: over 20 % of the champion's calls so far failed; FinalistFailed: of the
             finalist's.
         BudgetExceeded: money or time ended first.
     """
-    evidence = _Evidence(plan)
-    pairs: list[Pair] = []
-    before: list[TaskRow] = []
-    after: list[TaskRow] = []
-    stopped = "tasks"
-    for turn, start in enumerate(range(0, len(plan.tasks), _BATCH)):
-        batch = plan.tasks[start : start + _BATCH]
-        sides = [(champion, before), (finalist, after)]
-        # Whoever is asked second may find a warmer machine, so they take turns.
-        for candidate, rows in sides if turn % 2 == 0 else reversed(sides):
-            rows += await battery.rows(candidate, batch)
-        _require_both(before, after)
-        for old, new in zip(before[start:], after[start:], strict=True):
-            pairs.append(_pair(old, new, baseline))
-            evidence.look(pairs[-1])
-        watch(len(pairs), evidence.log_e, evidence.needed)
+    sides = _Sides(battery, champion, finalist, plan.cluster, baseline)
+    evidence, pairs = plan.evidence(), list[Pair]()
+    for stop in plan.stops():
+        new = await sides.ask(plan.tasks[len(pairs) : stop])
+        for difference, saving in units(new):
+            evidence.look(difference, saving)
+        pairs += new
+        watch(len(pairs), evidence.log_e, -math.log(plan.alpha))
         if evidence.proved and len(pairs) >= at_least:
-            stopped = "proved"
             break
-    confirmation = evidence.conclude(pairs, stopped)
-    order = [task.id for task in plan.tasks]
-    return Outcome(confirmation, pairs, plan.tasks[: len(pairs)], order)
+    proved = evidence.proved and len(pairs) >= MIN_CONFIRM
+    further = await sides.ask(plan.further(len(pairs))) if proved else []
+    confirmation = _concluded(plan, evidence, pairs, further, proved=proved)
+    return Outcome(confirmation, pairs, plan.tasks[: len(pairs)], further)
 
 
-def concluded(plan: Plan, pairs: Sequence[Pair], stopped: str) -> Confirmation:
-    """Return what these pairs show, computed anew: the same, to the last bit, as ``confirm``."""
-    evidence = _Evidence(plan)
-    for pair in pairs:
-        evidence.look(pair)
-    return evidence.conclude(pairs, stopped)
+class _Sides:
+    """Champion and finalist, who take turns in being asked first."""
+
+    def __init__(
+        self,
+        battery: Asks,
+        champion: Candidate,
+        finalist: Candidate,
+        column: str | None,
+        baseline: Mapping[str, float],
+    ) -> None:
+        self.battery = battery
+        self.sides = [(champion, list[TaskRow]()), (finalist, list[TaskRow]())]
+        self.column, self.baseline = column, baseline
+        self.turn = 0
+
+    async def ask(self, tasks: Sequence[Task]) -> list[Pair]:
+        """Ask both ``tasks``; raise where too many answers of one side, so far, are missing."""
+        if not tasks:
+            return []
+        # Whoever is asked second may find a warmer machine.
+        order = self.sides if self.turn % 2 == 0 else reversed(self.sides)
+        self.turn += 1
+        for candidate, rows in order:
+            rows += await self.battery.rows(candidate, tasks)
+        before, after = (rows for _, rows in self.sides)
+        _require_both(before, after)
+        start = len(before) - len(tasks)
+        return [
+            pair_of(old, new, self.baseline, cluster_of(task, self.column))
+            for task, old, new in zip(tasks, before[start:], after[start:], strict=True)
+        ]
 
 
 def _require_both(before: Sequence[TaskRow], after: Sequence[TaskRow]) -> None:
@@ -198,70 +133,39 @@ def _require_both(before: Sequence[TaskRow], after: Sequence[TaskRow]) -> None:
         raise FinalistFailed(str(error), hint=error.hint) from None
 
 
-class _Evidence:
-    """The e-processes of one claim; all of them must cross."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.utility = EProcess(margin=0.0 if plan.claim == "better" else MARGIN)
-        self.cost = EProcess() if plan.claim == "cheaper" else None
-        self.log_e = self.log_e_cost = 0.0
-
-    @property
-    def needed(self) -> float:
-        return -math.log(self.plan.alpha)
-
-    @property
-    def proved(self) -> bool:
-        ok = crossed(self.log_e, self.plan.alpha)
-        return ok and (self.cost is None or crossed(self.log_e_cost, self.plan.alpha))
-
-    def look(self, pair: Pair) -> None:
-        self.utility.update(pair.difference)
-        self.log_e = max(self.log_e, self.utility.log_e)
-        if self.cost is not None:
-            self.cost.update(pair.saving)
-            self.log_e_cost = max(self.log_e_cost, self.cost.log_e)
-
-    def conclude(self, pairs: Sequence[Pair], stopped: str) -> Confirmation:
-        differences = [pair.difference for pair in pairs]
-        return Confirmation(
-            claim=self.plan.claim,
-            t=self.plan.t,
-            alpha=self.plan.alpha,
-            n=len(pairs),
-            log_e=self.log_e,
-            log_e_cost=None if self.cost is None else self.log_e_cost,
-            proved=self.proved and len(pairs) >= MIN_CONFIRM,
-            gain=sum(differences) / len(pairs),
-            interval=betting_confidence_sequence(differences),
-            wins=sum(difference > 0 for difference in differences),
-            losses=sum(difference < 0 for difference in differences),
-            errors=sum(pair.champion is None or pair.challenger is None for pair in pairs),
-            seed=self.plan.seed,
-            order_digest=self.plan.order_digest,
-            stopped="proved" if stopped == "proved" else "tasks",
-        )
-
-
-def _pair(old: TaskRow, new: TaskRow, baseline: Mapping[str, float]) -> Pair:
-    return Pair(
-        task=new.task,
-        champion=old.utility,
-        challenger=new.utility,
-        difference=paired_difference(new.utility, old.utility),
-        saving=relative_saving(_cost(old, baseline), _cost(new, baseline)),
+def _concluded(
+    plan: Plan, evidence: Evidence, pairs: Sequence[Pair], further: Sequence[Pair], *, proved: bool
+) -> Confirmation:
+    differences = [pair.difference for pair in pairs]
+    values = [difference for difference, _ in units(pairs)]
+    return Confirmation(
+        claim=plan.claim,
+        mode=plan.mode,
+        t=plan.t,
+        alpha=plan.alpha,
+        n=len(pairs),
+        log_e=evidence.log_e,
+        log_e_cost=evidence.log_e_cost,
+        proved=proved,
+        gain=math.fsum(values) / len(values),
+        interval=betting_confidence_sequence(values),
+        wins=sum(difference > 0 for difference in differences),
+        losses=sum(difference < 0 for difference in differences),
+        errors=sum(pair.champion is None or pair.challenger is None for pair in pairs),
+        seed=plan.seed,
+        order_digest=plan.order_digest,
+        stopped="proved" if evidence.proved else "tasks",
+        further=_estimate(further),
     )
 
 
-def _cost(row: TaskRow, baseline: Mapping[str, float]) -> float | None:
-    """Return what one answer cost, in units of the baseline; None for a failed call."""
-    if row.error is not None:
+def _estimate(further: Sequence[Pair]) -> Estimate | None:
+    """Estimate the gain from tasks that decided neither the proof nor when it came."""
+    if len(further) < LEAST_FURTHER:
         return None
-    tokens = float(row.tokens_in + row.tokens_out)
-    return cost_ratio(row.cost_usd, row.latency_ms, tokens, baseline)
-
-
-def claim_for(finalist: Measurement, champion: Measurement) -> Claim:
-    """Choose, from the race alone, what the finalist has to prove."""
-    return "better" if (finalist.U or 0.0) > (champion.U or 0.0) else "cheaper"
+    values = [difference for difference, _ in units(further)]
+    return Estimate(
+        n=len(further),
+        gain=math.fsum(values) / len(values),
+        interval=betting_confidence_sequence(values),
+    )

@@ -16,6 +16,8 @@ from penin_core.omega.scoring import linf_harmonic
 from penin_core.records import Candidate, Evaluation, Measurement, Task
 
 Watch = Callable[[Evaluation], None]
+#: Told, after a round, how the champion did in it, and who has dropped out so far and why.
+Ranked = Callable[[Measurement, Mapping[str, str]], None]
 
 
 @dataclass
@@ -39,6 +41,7 @@ async def race(
     margin: float,
     watch: Watch,
     result: RaceResult,
+    ranked_out: Ranked = lambda champion, out: None,
 ) -> None:
     """Halve the field on growing numbers of tasks; rank by L∞ over utility and cost only.
 
@@ -59,11 +62,13 @@ async def race(
         if len(ranked) <= 2:
             least, most = _linf(reference, lambda_c), (reference.C or 0.0) + margin
             _choose(result, ranked, linf, least, most)
+            ranked_out(reference, dict(result.raced_out))
             break
         keep = len(ranked) // 2
         for place, candidate in enumerate(ranked[keep:], keep + 1):
             reason = f"raced_out: place {place} of {len(ranked)} after {len(seen)} tasks"
             result.raced_out[candidate.hash] = reason
+        ranked_out(reference, dict(result.raced_out))
         runners, count = ranked[:keep], min(2 * count, len(tasks))
 
 

@@ -1,0 +1,165 @@
+"""The campaign: all confirmations of one ledger, and the tasks that they used up.
+
+Every confirmation leaves two CONFIRM entries: a declaration before its first call, and a closing
+when it is over. The declarations number the confirmations and so share out the campaign's error.
+A proof, whatever was decided on it, tells the search something about the tasks; from then on all
+tasks that any confirmation since the proof before has asked are spent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from penin_core.canonical import digest
+from penin_core.errors import SuiteError
+from penin_core.records import Task
+from penin_core.suites import MIN_CONFIRM, Suite, seeded_order
+
+
+class Event(Protocol):
+    """An entry of the ledger that is no run."""
+
+    @property
+    def kind(self) -> str:
+        """What happened."""
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What it says."""
+
+
+class Events(Protocol):
+    """What is asked of the ledger here."""
+
+    def events(self, kind: Collection[str]) -> Sequence[Event]:
+        """Return the events of these kinds, oldest first."""
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """Declarations in their order, closings by the ``t`` that they close, tasks of promotions."""
+
+    declared: tuple[Mapping[str, Any], ...] = ()
+    closed: Mapping[int, Mapping[str, Any]] | None = None
+    promoted_on: frozenset[str] = frozenset()
+
+    @property
+    def earlier(self) -> int:
+        """The number of confirmations so far."""
+        return len(self.declared)
+
+    @property
+    def proofs(self) -> int:
+        """The number of confirmations that proved their claim, promoted or not."""
+        return sum(closing["proved"] is True for closing in (self.closed or {}).values())
+
+    @property
+    def open(self) -> Mapping[str, Any] | None:
+        """The last declaration, if its confirmation was interrupted."""
+        if not self.declared or self.declared[-1]["t"] in (self.closed or {}):
+            return None
+        return self.declared[-1]
+
+    def spent(self) -> frozenset[str]:
+        """Return the marks of the tasks that cannot prove anything any more."""
+        spent, asked = set(self.promoted_on), set[str]()
+        for declared in self.declared:
+            closing = (self.closed or {}).get(declared["t"], {})
+            # One that stands open may have asked all that it declared.
+            asked.update(declared.get("marks", ())[: closing.get("asked")])
+            if closing.get("proved") is True:
+                spent |= asked
+                asked.clear()
+        return frozenset(spent)
+
+
+def campaign_of(ledger: Events) -> Campaign:
+    """Read the campaign from the ledger."""
+    declared, closed, promoted_on = [], {}, set[str]()
+    for event in ledger.events(("CONFIRM", "PROMOTE")):
+        if event.kind == "PROMOTE":
+            promoted_on.update(event.body.get("spent", ()))
+        elif "closes" in event.body:
+            closed[event.body["closes"]] = event.body
+        else:
+            declared.append(event.body)
+    return Campaign(tuple(declared), closed, frozenset(promoted_on))
+
+
+def closing(t: int, *, proved: bool, asked: int) -> dict[str, Any]:
+    """Return the body of the entry that closes confirmation ``t``, which asked so many tasks."""
+    return {"closes": t, "proved": proved, "asked": asked}
+
+
+def task_mark(task_id: str) -> str:
+    """Return the eight hex digits by which the ledger remembers a spent task."""
+    return digest(task_id)[:8]
+
+
+def cluster_of(task: Task, column: str | None) -> str | None:
+    """Return the source that a task shares with others, None where the suite names no column.
+
+    Raises:
+        SuiteError: the task does not have the column.
+    """
+    if column is None:
+        return None
+    value = task.group if column == "group" else task.fields.get(column)
+    if value is None:
+        raise SuiteError(
+            f"task {task.id!r} has no {column!r}, by which the suite clusters its tasks",
+            hint=f"give every confirm task a {column!r}, or remove clusters from the suite",
+        )
+    return str(value)
+
+
+def fresh_tasks(suite: Suite, campaign: Campaign) -> list[Task]:
+    """Return the confirm tasks that can still prove something.
+
+    A task is spent together with all others of its cluster.
+
+    Raises:
+        SuiteError: a task lacks its cluster, or a cluster has tasks of both splits.
+    """
+    column, spent = suite.definition.clusters, campaign.spent()
+    tasks = suite.split("confirm")
+    if column is None:
+        return [task for task in tasks if task_mark(task.id) not in spent]
+    seen = {cluster_of(t, column) for t in suite.split("select") if _has(t, column)}
+    used = {cluster_of(task, column) for task in tasks if task_mark(task.id) in spent}
+    if leaks := sorted(str(c) for c in seen & {cluster_of(task, column) for task in tasks}):
+        raise SuiteError(
+            f"{column} {leaks[0]!r} has select and confirm tasks: what is searched on proves "
+            "nothing",
+            hint=f'give all tasks of one {column} the same "split"',
+        )
+    return [task for task in tasks if cluster_of(task, column) not in used]
+
+
+def _has(task: Task, column: str) -> bool:
+    return (task.group if column == "group" else task.fields.get(column)) is not None
+
+
+def require_fresh(suite: Suite, campaign: Campaign) -> list[Task]:
+    """Return the fresh confirm tasks.
+
+    Raises:
+        SuiteError: fewer than 100 are left, or ``fresh_tasks`` refuses the suite.
+    """
+    fresh = fresh_tasks(suite, campaign)
+    if len(fresh) < MIN_CONFIRM:
+        raise SuiteError(
+            f"{len(fresh)} fresh confirm tasks are left, a promotion needs {MIN_CONFIRM}",
+            hint="tasks that proved something cannot prove the next thing: add new tasks",
+        )
+    return fresh
+
+
+def in_order(tasks: Iterable[Task], column: str | None, seed: int) -> list[Task]:
+    """Return the tasks in a seeded order, those of one cluster together."""
+    ordered = seeded_order(tasks, seed)
+    if column is None:
+        return ordered
+    return sorted(ordered, key=lambda task: digest([seed, "cluster", cluster_of(task, column)]))

@@ -1,0 +1,195 @@
+"""The plan of a confirmation: all that is fixed, and stands in the ledger, before its first call.
+
+Also what decides whether a finalist is worth one: a confirmation spends alpha, whoever it is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import Any
+
+from penin_core.canonical import digest
+from penin_core.errors import SuiteError
+from penin_core.omega.evidence import campaign_alpha, horizon_looks, smallest_provable_gain
+from penin_core.records import Candidate, Claim, EvidenceMode, Measurement, Task
+from penin_core.suites import MIN_CONFIRM, Suite
+
+from .campaign import Campaign, cluster_of, in_order, require_fresh, task_mark
+from .looks import MARGIN, Evidence, evidence_for
+
+RULES: Mapping[EvidenceMode, str] = {
+    "anytime": "betting-e-process/1",
+    "horizon": "planned-looks/1",
+}
+#: Further tasks that are asked after a proof, for a gain that no stopping rule has touched.
+FURTHER = 100
+#: A finalist must gain this share of the smallest provable gain in the race to be confirmed.
+WORTH = 0.5
+#: A cheaper finalist must gain this much L∞ in the race, half of what the rule starts with.
+WORTH_LINF = 0.01
+_BATCH = 50
+#: Computing the power of more tasks takes long and changes little.
+_MOST_FOR_POWER = 2000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is fixed before the first call. ``reserve`` follows ``tasks`` in the same order."""
+
+    claim: Claim
+    t: int
+    alpha: float
+    seed: int
+    tasks: Sequence[Task]
+    reserve: Sequence[Task] = ()
+    mode: EvidenceMode = "anytime"
+    cluster: str | None = None
+
+    @property
+    def order_digest(self) -> str:
+        """SHA-256 of the task ids in the order in which they will be asked."""
+        return digest([task.id for task in self.tasks])
+
+    @cached_property
+    def ends(self) -> list[int]:
+        """After how many tasks each unit of evidence (a task, or a cluster) is complete."""
+        if self.cluster is None:
+            return list(range(1, len(self.tasks) + 1))
+        ends, done = [], 0
+        for _, same in groupby(self.tasks, key=lambda task: cluster_of(task, self.cluster)):
+            done += len(list(same))
+            ends.append(done)
+        return ends
+
+    def stops(self) -> list[int]:
+        """Return after how many tasks the evidence is looked at, at the end of a unit."""
+        if self.mode == "horizon":
+            return [self.ends[look.tasks - 1] for look in self._looks]
+        found: list[int] = []
+        for end in self.ends:
+            if end - (found[-1] if found else 0) >= _BATCH or end == self.ends[-1]:
+                found.append(end)
+        return found
+
+    @property
+    def _looks(self) -> Sequence[Any]:
+        return horizon_looks(len(self.ends), self.alpha)
+
+    def evidence(self) -> Evidence:
+        """Return the test of this plan, nothing looked at yet."""
+        return evidence_for(self.claim, self.alpha, self.mode, len(self.ends))
+
+    def further(self, n: int) -> Sequence[Task]:
+        """Return the tasks after the first ``n`` from which the gain is estimated."""
+        return [*self.tasks, *self.reserve][n : n + FURTHER]
+
+    def declaration(self, champion: Candidate, finalist: Candidate, suite: Suite) -> dict[str, Any]:
+        """Return the body of the ledger entry that stands before the first call."""
+        return {
+            "rule": RULES[self.mode],
+            "mode": self.mode,
+            "claim": self.claim,
+            "t": self.t,
+            "alpha": self.alpha,
+            "seed": self.seed,
+            "order_digest": self.order_digest,
+            "n_tasks": len(self.tasks),
+            "n_units": len(self.ends),
+            "further": FURTHER,
+            "marks": [task_mark(task.id) for task in (*self.tasks, *self.reserve)],
+            "suite_hash": suite.hash,
+            "champion": champion.hash,
+            "finalist": finalist.hash,
+        }
+
+
+def plan_confirmation(
+    suite: Suite,
+    *,
+    claim: Claim,
+    campaign: Campaign,
+    at_most: int,
+    mode: EvidenceMode = "anytime",
+) -> Plan:
+    """Fix claim, alpha and order of the next confirmation of this ledger.
+
+    The order changes with every proof only: what failed confirmations asked is asked again, so
+    that a proof spends no more tasks than it must.
+
+    Raises:
+        SuiteError: fewer than 100 fresh confirm tasks are left, or the suite cannot be clustered.
+    """
+    column, seed, t = suite.definition.clusters, campaign.proofs, campaign.earlier + 1
+    ordered = in_order(require_fresh(suite, campaign), column, seed)
+    count = min(at_most, len(ordered))
+    while column and 0 < count < len(ordered) and _together(ordered, count, column):
+        count -= 1
+    plan = Plan(
+        claim,
+        t,
+        campaign_alpha(t),
+        seed,
+        ordered[:count],
+        ordered[count : count + FURTHER],
+        mode,
+        column,
+    )
+    if len(plan.tasks) < MIN_CONFIRM or (mode == "horizon" and len(plan.ends) < MIN_CONFIRM):
+        raise SuiteError(
+            f"{len(plan.ends)} clusters with {len(plan.tasks)} tasks cannot be confirmed on",
+            hint=f"at least {MIN_CONFIRM} tasks, and in horizon mode as many clusters, are needed",
+        )
+    return plan
+
+
+def _together(ordered: Sequence[Task], count: int, column: str) -> bool:
+    """Return whether a cut after ``count`` tasks would split a cluster."""
+    return cluster_of(ordered[count - 1], column) == cluster_of(ordered[count], column)
+
+
+def continued(
+    plan: Plan, campaign: Campaign, champion: Candidate, finalist: Candidate, suite: Suite
+) -> Plan | None:
+    """Return the plan of the confirmation that stands open, if it is this one; else None.
+
+    It is the same test on the same tasks, and the answers so far are stored, so it goes on at the
+    same level instead of spending alpha a second time.
+    """
+    standing = campaign.open
+    if standing is None:
+        return None
+    t = standing["t"]
+    same = Plan(
+        plan.claim,
+        t,
+        campaign_alpha(t),
+        plan.seed,
+        plan.tasks,
+        plan.reserve,
+        plan.mode,
+        plan.cluster,
+    )
+    return same if standing == same.declaration(champion, finalist, suite) else None
+
+
+def claim_for(finalist: Measurement, champion: Measurement) -> Claim:
+    """Choose, from the race alone, what the finalist has to prove.
+
+    ``cheaper`` where it costs less and gains less than the margin, otherwise ``better``.
+    """
+    if finalist.C is None or champion.C is None or not finalist.C < champion.C:
+        return "better"
+    gain = (finalist.U or 0.0) - (champion.U or 0.0)
+    return "cheaper" if gain < MARGIN else "better"
+
+
+def worthwhile_gain(tasks: int, t: int) -> float:
+    """Return the race gain below which the t-th confirmation on so many tasks is not worth it.
+
+    Raises: ValueError for arguments that ``smallest_provable_gain`` refuses.
+    """
+    least = smallest_provable_gain(min(tasks, _MOST_FOR_POWER), campaign_alpha(t))
+    return WORTH * (1.0 if least is None else least)
