@@ -12,9 +12,13 @@ from .errors import EvaluationFailed, ProviderError
 from .measuring import AXES, Probe, blame, summarize, tasks_for, unit
 from .records import Axis, AxisResult, Candidate, Completion, Measurement, Request, Task, TaskRow
 from .rendering import draw_seed, render
+from .stated import asking, read_stated
 from .suites import Suite
 
-Answers = Mapping[str, Completion | ProviderError]
+Answer = Completion | ProviderError
+Answers = Mapping[str, Answer]
+#: (id of the task, key of the request) -> the answer, with its utility.
+Grades = Mapping[tuple[str, str], Answer]
 
 
 class Asks(Protocol):
@@ -34,11 +38,13 @@ class TaskBattery:
         self.suite = suite
         self.seed = seed
         self.evaluators = tuple(evaluators)
-        for task in suite.tasks:
-            self.metric_of(task)
+        self.stated = suite.definition.calibration == "stated"
         baseline = suite.baseline.model_dump() if suite.baseline else {}
         for evaluator in self.evaluators:
-            evaluator.prepare(suite.split("select"), baseline)
+            with blame(evaluator):
+                evaluator.prepare(suite.split("select"), baseline)
+        for task in suite.tasks:
+            self.metric_of(task)
 
     async def evaluate_utility(self, model: Candidate, tasks: Sequence[Task]) -> AxisResult:
         """Measure U: the mean over the families of metrics that the suite names."""
@@ -87,10 +93,17 @@ class TaskBattery:
             for evaluator in evaluators
             for task in tasks_for(evaluator, deep if evaluator.deep else tasks)
         ]
-        plain = [render(model.config, task, self.seed) for task in tasks]
+        plain = [self._request(model, task) for task in tasks]
         answers = await self._ask([*plain, *(r for probe in probes for r in probe.requests)])
+        grades = await self._grade(
+            [
+                *zip(tasks, plain, strict=True),
+                *(pair for p in probes for pair in zip(p.variants, p.requests, strict=True)),
+            ],
+            answers,
+        )
         for probe in probes:
-            self._fill(probe, answers)
+            _fill(probe, grades)
         await self._judge(probes)
         for probe in probes:
             probe.settle()
@@ -98,10 +111,11 @@ class TaskBattery:
         for probe in probes:
             of.setdefault(probe.task.id, []).append(probe)
         rows = [
-            self._row(task, answers[request.key], of.get(task.id, ()))
+            _row(task, grades[task.id, request.key], of.get(task.id, ()))
             for task, request in zip(tasks, plain, strict=True)
         ]
-        return summarize(rows, probes, evaluators, self.suite.hash)
+        dropped = {name for r in plain for name in getattr(answers[r.key], "dropped", ())}
+        return summarize(rows, probes, evaluators, self.suite.hash, tuple(sorted(dropped)))
 
     async def rows(self, model: Candidate, tasks: Sequence[Task]) -> list[TaskRow]:
         """Ask ``tasks`` and grade the answers by the tasks' own metrics; no other evaluator looks.
@@ -110,32 +124,67 @@ class TaskBattery:
             EvaluationFailed: a metric broke its contract.
             BudgetExceeded: money or time ended first.
         """
-        requests = [render(model.config, task, self.seed) for task in tasks]
-        answers = await self._ask(requests)
-        return [
-            self._row(task, answers[request.key], ())
-            for task, request in zip(tasks, requests, strict=True)
-        ]
+        pairs = [(task, self._request(model, task)) for task in tasks]
+        grades = await self._grade(pairs, await self._ask([request for _, request in pairs]))
+        return [_row(task, grades[task.id, request.key], ()) for task, request in pairs]
+
+    def _request(self, model: Candidate, task: Task) -> Request:
+        return render(model.config, asking(task) if self.stated else task, self.seed)
 
     def _probe(self, evaluator: Evaluator, model: Candidate, task: Task) -> Probe:
         """Ask for variants with chance that depends on the task, not on the candidate."""
         rng = np.random.default_rng(draw_seed(self.seed, evaluator.name, task.id))
         with blame(evaluator, task):
             variants = evaluator.variants(task, rng)
-        requests = [render(model.config, variant, self.seed) for variant in variants]
+        requests = [self._request(model, variant) for variant in variants]
         return Probe(evaluator, task, variants, requests)
 
     async def _ask(self, requests: Sequence[Request]) -> Answers:
         answers = await self.engine.answer(requests)
         return {request.key: answer for request, answer in zip(requests, answers, strict=True)}
 
-    def _fill(self, probe: Probe, answers: Answers) -> None:
-        for variant, request in zip(probe.variants, probe.requests, strict=True):
-            answer = answers[request.key]
+    async def _grade(self, pairs: Sequence[tuple[Task, Request]], answers: Answers) -> Grades:
+        """Give every answer its utility, by the metric of its task; a metric may ask a judge."""
+        grades: dict[tuple[str, str], Answer] = {}
+        asked: dict[tuple[str, str], tuple[Task, Completion, Sequence[Request]]] = {}
+        for task, request in pairs:
+            place, answer = (task.id, request.key), answers[request.key]
+            if place in grades or place in asked:
+                continue
             if isinstance(answer, ProviderError):
-                probe.error = f"{type(answer).__name__}: {answer}"
-                return
-            probe.completions.append(self._graded(variant, answer))
+                grades[place] = answer
+                continue
+            answer = read_stated(answer) if self.stated else answer
+            asked[place] = task, answer, self._questions(task, answer)
+        verdicts = await self._consult(questions for _, _, questions in asked.values())
+        for place, (task, answer, questions) in asked.items():
+            grades[place] = self._graded(task, answer, [verdicts[q.key] for q in questions])
+        return grades
+
+    def _questions(self, task: Task, answer: Completion) -> Sequence[Request]:
+        """Return what the metric of ``task`` wants to know of a judge."""
+        metric = self.metric_of(task)
+        if metric is None:
+            return ()
+        with blame(metric, task):
+            return metric.judge(task, (answer,))
+
+    def _graded(self, task: Task, answer: Completion, verdicts: Sequence[Answer]) -> Answer:
+        """Return the answer with its utility; an error where a judge did not give any."""
+        metric = self.metric_of(task)
+        if metric is None:
+            return answer.model_copy(update={"utility": None})
+        read: list[Completion] = [answer]
+        for verdict in verdicts:
+            if isinstance(verdict, ProviderError):
+                return verdict
+            read.append(verdict)
+        try:
+            with blame(metric, task):
+                utility = unit(metric.score(task, read), metric, task)
+        except ProviderError as error:
+            return error
+        return answer.model_copy(update={"utility": utility})
 
     async def _judge(self, probes: Sequence[Probe]) -> None:
         """Put the evaluators' own questions, about answers, to the models that they name."""
@@ -144,14 +193,18 @@ class TaskBattery:
             if probe.error is None:
                 with blame(probe.evaluator, probe.task):
                     asked.append((probe, probe.evaluator.judge(probe.task, probe.completions)))
-        requests = [request for _, questions in asked for request in questions]
-        answers = await self._ask(requests) if requests else {}
+        answers = await self._consult(questions for _, questions in asked)
         for probe, questions in asked:
             for answer in (answers[question.key] for question in questions):
                 if isinstance(answer, ProviderError):
                     probe.error = f"judge: {type(answer).__name__}: {answer}"
                     break
                 probe.completions.append(answer)
+
+    async def _consult(self, questions: Iterable[Sequence[Request]]) -> Answers:
+        """Ask judges; what several tasks want to know is one question."""
+        distinct = {request.key: request for requests in questions for request in requests}
+        return await self._ask(list(distinct.values())) if distinct else {}
 
     def metric_of(self, task: Task) -> Evaluator | None:
         """Return the evaluator that decides whether an answer to ``task`` is good."""
@@ -166,31 +219,32 @@ class TaskBattery:
             return named
         return next((e for e in utility if e.applies(task)), None)
 
-    def _graded(self, task: Task, completion: Completion) -> Completion:
-        metric, utility = self.metric_of(task), None
-        if metric is not None:
-            with blame(metric, task):
-                utility = unit(metric.score(task, (completion,)), metric, task)
-        return completion.model_copy(update={"utility": utility})
 
-    def _row(
-        self, task: Task, answer: Completion | ProviderError, probes: Sequence[Probe]
-    ) -> TaskRow:
+def _fill(probe: Probe, grades: Grades) -> None:
+    for request in probe.requests:
+        answer = grades[probe.task.id, request.key]
         if isinstance(answer, ProviderError):
-            error = f"{type(answer).__name__}: {answer}"
-            return TaskRow(task=task.id, split=task.split, group=task.group, error=error)
-        harms = [p.score for p in probes if p.evaluator.role == "harm" and p.error is None]
-        return TaskRow(
-            task=task.id,
-            split=task.split,
-            utility=self._graded(task, answer).utility,
-            scores={p.evaluator.name: p.score for p in probes if p.error is None},
-            confidence=answer.confidence,
-            tokens_in=answer.tokens_in,
-            tokens_out=answer.tokens_out,
-            cost_usd=answer.cost_usd or 0.0,
-            latency_ms=answer.latency_ms,
-            group=task.group,
-            harmful=max(harms) > 0.0 if harms else None,
-            text=answer.text,
-        )
+            probe.error = f"{type(answer).__name__}: {answer}"
+            return
+        probe.completions.append(answer)
+
+
+def _row(task: Task, answer: Answer, probes: Sequence[Probe]) -> TaskRow:
+    if isinstance(answer, ProviderError):
+        error = f"{type(answer).__name__}: {answer}"
+        return TaskRow(task=task.id, split=task.split, group=task.group, error=error)
+    harms = [p.score for p in probes if p.evaluator.role == "harm" and p.error is None]
+    return TaskRow(
+        task=task.id,
+        split=task.split,
+        utility=answer.utility,
+        scores={p.evaluator.name: p.score for p in probes if p.error is None},
+        confidence=answer.confidence,
+        tokens_in=answer.tokens_in,
+        tokens_out=answer.tokens_out,
+        cost_usd=answer.cost_usd or 0.0,
+        latency_ms=answer.latency_ms,
+        group=task.group,
+        harmful=max(harms) > 0.0 if harms else None,
+        text=answer.text,
+    )

@@ -188,7 +188,11 @@ class Evaluator(Component):
 
     @abstractmethod
     def score(self, task: Task, completions: Sequence[Completion]) -> float:
-        """Return a score in [0, 1] for the answers to ``variants`` and then to ``judge``."""
+        """Return a score in [0, 1] for the answers to ``variants`` and then to ``judge``.
+
+        Raise ProviderBadReply where an answer lacks what it was asked for: the task then counts as
+        an error, not as a zero.
+        """
 
     def applies(self, task: Task) -> bool:
         """Say whether this evaluator can score ``task`` at all."""
@@ -209,6 +213,12 @@ class Evaluator(Component):
     def aggregate(self, rows: Sequence[tuple[Task, Sequence[Completion], float]]) -> float | None:
         """Turn the scored tasks into the value of the whole set; their mean unless overridden."""
         return fmean(score for _, _, score in rows) if rows else None
+
+    def details(
+        self, rows: Sequence[tuple[Task, Sequence[Completion], float]]
+    ) -> Mapping[str, float]:
+        """Return further figures for the record, by name; they decide nothing."""
+        return {}
 
 
 class Guard(Component):

@@ -6,30 +6,27 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice, zip_longest
 from typing import Any
 
-import numpy as np
-
 from penin_core.battery import TaskBattery
-from penin_core.contracts import Mutator
 from penin_core.engine.wire import Engine
 from penin_core.errors import EvaluationFailed
-from penin_core.league.confirmation import (
-    FinalistFailed,
-    Outcome,
-    claim_for,
-    confirm,
-    plan_confirmation,
-    require_fresh,
-)
+from penin_core.league.campaign import campaign_of, closing, require_fresh
+from penin_core.league.confirmation import FinalistFailed, Outcome, confirm
 from penin_core.league.decision import decide
 from penin_core.league.indicators import attest
-from penin_core.league.promotion import LeagueOrchestrator
-from penin_core.league.race import RaceResult, race
+from penin_core.league.plans import (
+    Plan,
+    claim_for,
+    continued,
+    plan_confirmation,
+    why_not_worth,
+)
+from penin_core.league.promotion import LeagueOrchestrator, utility_lost
+from penin_core.league.race import RaceResult, Worth, race
 from penin_core.ledger.store import WORMLedger
 from penin_core.omega.tuner import DEFAULTS
-from penin_core.project import Project, champion_risks, parameters, require_recordable
+from penin_core.project import Project, champion_risks, parameters
 from penin_core.records import (
     Candidate,
     CycleReport,
@@ -42,7 +39,6 @@ from penin_core.records import (
     PluginFailure,
     Task,
 )
-from penin_core.rendering import draw_seed, render
 from penin_core.suites import Suite
 
 #: Tasks on which the first champion is measured.
@@ -63,6 +59,8 @@ class Trial:
     champion: Measurement
     ethics: EthicsEvidence
     guards: tuple[GuardResult, ...]
+    #: Utility that earlier promotions gave away.
+    lost: float = 0.0
 
 
 @dataclass
@@ -83,6 +81,8 @@ class Cycle:
     failures: list[PluginFailure] = field(default_factory=list)
     raced: RaceResult = field(default_factory=RaceResult)
     trial: Trial | None = None
+    #: What closes the confirmation of this cycle, once it is over.
+    closing: dict[str, Any] | None = None
     exhausted: str = ""
     #: Parameters of a dry run before there is a champion; the ledger does not hold them.
     assumed: dict[str, float] = field(default_factory=dict)
@@ -118,56 +118,13 @@ class Cycle:
         """Return the battery of this cycle's suite and seed."""
         return TaskBattery(self.engine, self.suite, self.project.evaluators(), seed=self.seed)
 
-    def propose(self, champion: Candidate, count: int) -> list[Candidate]:
-        """Ask the mutators, and take proposals in turn until there are ``count`` distinct ones.
-
-        A mutator that raises loses its proposals; the others fill its place.
-        """
-        known = {champion.hash, *self.league.quarantined()}
-        mutators = self.project.mutators()
-        rounds = zip_longest(*(self._proposals(m, champion, count) for m in mutators))
-        found: dict[str, Candidate] = {}
-        for candidate in chain.from_iterable(rounds):
-            if candidate is not None and candidate.hash not in known:
-                found.setdefault(candidate.hash, candidate)
-        return list(found.values())[:count]
-
-    def _proposals(self, mutator: Mutator, champion: Candidate, count: int) -> list[Candidate]:
-        """Return what a mutator proposes; it never sees the subset that examples would spoil."""
-        subset = {task.id for task in self._subset()}
-        rng = np.random.default_rng(draw_seed(self.seed, "propose", mutator.name))
-        try:
-            mutator.prepare([t for t in self.suite.split("select") if t.id not in subset])
-            proposals = list(islice(mutator.propose(champion, count, rng), count))
-        except Exception as error:
-            self._failed("mutators", mutator.name, error, "its proposals are lost")
-            return []
-        usable = []
-        for candidate in proposals:
-            try:
-                usable.append(self._checked(candidate))
-            except Exception as error:
-                self._failed("mutators", mutator.name, error, "one of its proposals is lost")
-        return usable
-
-    def _subset(self) -> list[Task]:
+    def subset(self) -> list[Task]:
         """Return the fixed tasks for repeats, perturbations and examples."""
         return self.suite.sample("select", self.suite.definition.gate_tasks, SUBSET_SEED)
 
-    def _checked(self, candidate: Candidate) -> Candidate:
-        """Return the candidate; raise where a task lacks what it asks for, or it is too long."""
-        require_recordable(candidate.config)
-        for task in {frozenset(task.fields): task for task in self.suite.tasks}.values():
-            render(candidate.config, task, self.seed)
-        self.project.plugins.get("providers", candidate.config.provider)
-        return candidate
-
     def require_fresh(self) -> None:
         """Raise SuiteError where too few confirm tasks are left to prove anything."""
-        require_fresh(self.suite, self._promotions())
-
-    def _promotions(self) -> list[Mapping[str, Any]]:
-        return [entry.body for entry in self.ledger.events("PROMOTE")]
+        require_fresh(self.suite, campaign_of(self.ledger))
 
     async def race(self, champion: Candidate, challengers: Sequence[Candidate]) -> None:
         """Rank the challengers on ``select`` tasks, and let the mutators learn from it."""
@@ -187,6 +144,7 @@ class Cycle:
             # Not the tuned value: what confirmations taught must not steer the search.
             lambda_c=DEFAULTS["lambda_c"],
             margin=settings.margins.C,
+            worth=self._worth(),
             watch=watch,
             result=self.raced,
             ranked_out=lambda found, out: self.watch(
@@ -197,23 +155,22 @@ class Cycle:
             try:
                 mutator.learn(seen)
             except Exception as error:
-                self._failed("mutators", mutator.name, error, "it learns nothing from this race")
+                self.failed("mutators", mutator.name, error, "it learns nothing from this race")
+
+    def _worth(self) -> Worth:
+        """Return what tells whether a finalist is worth the next confirmation of this ledger."""
+        campaign = campaign_of(self.ledger)
+        most = self.project.settings.evolve.confirm_max
+        tasks = min(most, len(require_fresh(self.suite, campaign)))
+        t = campaign.open["t"] if campaign.open is not None else campaign.earlier + 1
+        return lambda found, before, gain: why_not_worth(found, before, gain, tasks, t)
 
     async def confirm(self, champion: Candidate) -> None:
         """Measure the finalist against the champion on fresh tasks, then ask the guards."""
         finalist = self.raced.finalist
         if finalist is None:
             return
-        battery, settings = self.battery(), self.project.settings.evolve
-        plan = plan_confirmation(
-            self.suite,
-            claim=claim_for(self.raced.measured[finalist.hash], self.raced.measured[champion.hash]),
-            earlier=len(self.ledger.events("CONFIRM")),
-            promotions=self._promotions(),
-            seed=self.seed,
-            at_most=settings.confirm_max,
-        )
-        self.ledger.record_event("CONFIRM", plan.declaration(champion, finalist, self.suite))
+        battery, plan = self.battery(), self._plan(champion, finalist)
         about = {"finalist": finalist, "of": len(plan.tasks), "needed": -math.log(plan.alpha)}
         self.watch("confirming", about)
         try:
@@ -222,18 +179,19 @@ class Cycle:
                 champion,
                 finalist,
                 plan,
-                at_least=settings.confirm_min,
+                at_least=self.project.settings.evolve.confirm_min,
                 baseline=self.suite.baseline.model_dump() if self.suite.baseline else {},
                 watch=lambda n, log_e, needed: self.watch(
                     "looked", {"n": n, "of": len(plan.tasks), "log_e": log_e, "needed": needed}
                 ),
             )
-        except FinalistFailed as error:
-            self.raced.failed[finalist.hash] = str(error)
-            return
-        try:
+            self.closing = closing(plan.t, proved=outcome.confirmation.proved, asked=outcome.asked)
             after = await self.measure_whole(battery, finalist, outcome.tasks)
         except EvaluationFailed as error:
+            if self.closing is None and not isinstance(error, FinalistFailed):
+                raise
+            asked = len(plan.tasks) + len(plan.reserve)
+            self.closing = self.closing or closing(plan.t, proved=False, asked=asked)
             self.raced.failed[finalist.hash] = str(error)
             return
         before = await self.measure_whole(battery, champion, outcome.tasks)
@@ -242,15 +200,33 @@ class Cycle:
         self._evaluated(Evaluation(candidate=finalist, stage="confirm", measurement=shown))
         guards = self.project.settings.guards.model_copy(update={"profile": self.profile})
         ethics = attest(after, outcome.tasks, self.suite, guards, self.seed)
-        self.trial = Trial(
-            finalist, outcome, after, before, ethics, self._ask_guards(after, before, ethics)
+        results = self._ask_guards(after, before, ethics)
+        lost = utility_lost(self.ledger)
+        self.trial = Trial(finalist, outcome, after, before, ethics, results, lost)
+
+    def _plan(self, champion: Candidate, finalist: Candidate) -> Plan:
+        """Return the plan, which stands in the ledger; an interrupted one is continued."""
+        settings, campaign = self.project.settings.evolve, campaign_of(self.ledger)
+        measured = self.raced.measured
+        plan = plan_confirmation(
+            self.suite,
+            claim=claim_for(measured[finalist.hash], measured[champion.hash]),
+            campaign=campaign,
+            at_most=settings.confirm_max,
+            mode=settings.evidence,
         )
+        standing = continued(plan, campaign, self.seed, champion, finalist, self.suite)
+        if standing is not None:
+            return standing
+        declared = plan.declaration(champion, finalist, self.suite, self.seed)
+        self.ledger.record_event("CONFIRM", declared)
+        return plan
 
     async def measure_whole(
         self, battery: TaskBattery, candidate: Candidate, tasks: Sequence[Task]
     ) -> Measurement:
         """Measure all axes: ``tasks``, the special splits, and the fixed subset for the rest."""
-        subset = self._subset()
+        subset = self.subset()
         composed = self.suite.sample("composed", SPECIAL_TASKS, SUBSET_SEED)
         ood = self.suite.sample("ood", SPECIAL_TASKS, SUBSET_SEED)
         return await battery.measure(
@@ -276,7 +252,7 @@ class Cycle:
                     raise TypeError(f"it answered {result!r}")
                 result = result.model_copy(update={"guard": guard.name})
             except Exception as error:
-                self._failed("guards", guard.name, error, "it vetoes")
+                self.failed("guards", guard.name, error, "it vetoes")
                 result = GuardResult(guard=guard.name, ok=False, reason=f"it failed: {error!r}")
             results.append(result)
         return tuple(results)
@@ -306,6 +282,7 @@ class Cycle:
             guards=trial.guards,
             confirmation=trial.outcome.confirmation,
             margins=self.project.settings.evolve.margins,
+            lost=trial.lost,
         )
         if trial.finalist.hash in self.league.quarantined() and decision.verdict == "promote":
             reason = "it is quarantined: it was champion before and was rolled back"
@@ -318,5 +295,6 @@ class Cycle:
             "penin_candidate_evaluated", evaluation=evaluation
         )
 
-    def _failed(self, kind: str, name: str, error: Exception, consequence: str) -> None:
+    def failed(self, kind: str, name: str, error: Exception, consequence: str) -> None:
+        """Keep that a plugin failed, and what that cost it."""
         self.failures.append(self.project.failure(kind, name, error, consequence))

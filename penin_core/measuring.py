@@ -11,7 +11,7 @@ from statistics import fmean
 import numpy as np
 
 from .contracts import Evaluator
-from .errors import EvaluationFailed, PeninError
+from .errors import EvaluationFailed, PeninError, ProviderError
 from .records import Axis, Completion, Measurement, Request, Task, TaskRow
 
 AXES: tuple[Axis, ...] = ("U", "S", "C", "L")
@@ -38,8 +38,12 @@ class Probe:
     def settle(self) -> None:
         """Score the answers, unless one of them is an error."""
         if self.error is None:
-            with blame(self.evaluator, self.task):
-                value = self.evaluator.score(self.task, self.completions)
+            try:
+                with blame(self.evaluator, self.task):
+                    value = self.evaluator.score(self.task, self.completions)
+            except ProviderError as error:
+                self.error = f"{type(error).__name__}: {error}"
+                return
             self.score = unit(value, self.evaluator, self.task)
 
 
@@ -49,13 +53,19 @@ def tasks_for(evaluator: Evaluator, tasks: Sequence[Task]) -> list[Task]:
     return [t for t in tasks if t.split not in (*special, "ood") and evaluator.applies(t)]
 
 
-def _aggregate(evaluator: Evaluator, pool: Sequence[Probe]) -> float | None:
+Rows = Sequence[tuple[Task, Sequence[Completion], float]]
+
+
+def _scored(pool: Sequence[Probe]) -> Rows | None:
+    """Return what could be scored, or None where over 20 % could not."""
     scored = [(p.task, p.completions, p.score) for p in pool if p.error is None]
-    if 1 - len(scored) / len(pool) > MAX_ERRORS:
-        return None
-    with blame(evaluator, pool[0].task):
+    return None if 1 - len(scored) / len(pool) > MAX_ERRORS else scored
+
+
+def _aggregate(evaluator: Evaluator, scored: Rows, task: Task) -> float | None:
+    with blame(evaluator, task):
         value = evaluator.aggregate(scored)
-    return None if value is None else unit(value, evaluator, pool[0].task)
+    return None if value is None else unit(value, evaluator, task)
 
 
 def _axis_value(axis: Axis, parts: Mapping[str, tuple[float | None, Evaluator]]) -> float | None:
@@ -101,16 +111,15 @@ def unit(value: object, evaluator: Evaluator, task: Task) -> float:
 
 
 @contextmanager
-def blame(evaluator: Evaluator, task: Task) -> Iterator[None]:
+def blame(evaluator: Evaluator, task: Task | None = None) -> Iterator[None]:
     """Turn whatever an evaluator raises into an error that names it."""
     try:
         yield
     except PeninError:
         raise
     except Exception as error:
-        raise EvaluationFailed(
-            f"evaluator {evaluator.name!r} failed on task {task.id!r}: {error!r}"
-        ) from error
+        where = "" if task is None else f" on task {task.id!r}"
+        raise EvaluationFailed(f"evaluator {evaluator.name!r} failed{where}: {error!r}") from error
 
 
 def summarize(
@@ -118,6 +127,7 @@ def summarize(
     probes: Sequence[Probe],
     evaluators: Sequence[Evaluator],
     suite_hash: str,
+    not_applied: tuple[str, ...] = (),
 ) -> Measurement:
     """Return the measurement that rows and probes add up to.
 
@@ -128,8 +138,15 @@ def summarize(
     good = [r for r in rows if r.error is None and r.split not in SPECIAL_SPLITS]
     axes = {axis: _parts(axis, evaluators, probes) for axis in AXES}
     raw = {
-        axis: {name: value for name, (value, _) in parts.items()} for axis, parts in axes.items()
+        axis: {
+            **_details(axis, evaluators, probes),
+            **{name: value for name, (value, _) in parts.items()},
+        }
+        for axis, parts in axes.items()
     }
+    foreign = [r.utility for r in rows if r.split == "ood" and r.utility is not None]
+    if foreign:
+        raw["S"]["ood_utility"] = fmean(foreign)
     raw["C"] |= {
         "tokens": _mean([float(r.tokens_in + r.tokens_out) for r in good]),
         "cost_usd": _mean([r.cost_usd for r in good]),
@@ -147,6 +164,7 @@ def summarize(
         latency_ms=raw["C"]["latency_ms"] or 0.0,
         cost_usd=math.fsum(row.cost_usd for row in rows),
         suite_hash=suite_hash,
+        not_applied=not_applied,
         rows=tuple(rows),
     )
 
@@ -173,8 +191,25 @@ def _parts(axis: Axis, evaluators: Sequence[Evaluator], probes: Sequence[Probe])
         family = family_of(evaluator)
         pool = [p for p in probes if p.evaluator.axis == axis and family_of(p.evaluator) == family]
         if pool and family not in parts:
-            parts[family] = (_aggregate(evaluator, pool), evaluator)
+            scored = _scored(pool)
+            value = None if scored is None else _aggregate(evaluator, scored, pool[0].task)
+            parts[family] = (value, evaluator)
     return parts
+
+
+def _details(
+    axis: Axis, evaluators: Sequence[Evaluator], probes: Sequence[Probe]
+) -> dict[str, float | None]:
+    """Return the further figures of the evaluators of ``axis``."""
+    found: dict[str, float | None] = {}
+    for evaluator in (e for e in evaluators if e.axis == axis):
+        scored = (
+            _scored(pool) if (pool := [p for p in probes if p.evaluator is evaluator]) else None
+        )
+        if scored:
+            with blame(evaluator):
+                found |= evaluator.details(scored)
+    return found
 
 
 def family_of(evaluator: Evaluator) -> str:

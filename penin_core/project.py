@@ -56,6 +56,8 @@ class Project:
         if definition.perturbations:
             table = {"perturbations": list(definition.perturbations)}
             options["robustness"] = {**table, **options.get("robustness", {})}
+        if definition.calibration == "stated":
+            options["calibration"] = {"source": "stated", **options.get("calibration", {})}
         if definition.calibration == "not_applicable":
             names.pop("calibration", None)
         if not any(task.split == "composed" for task in self.suite.tasks):

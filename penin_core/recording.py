@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from penin_core.cycle import Cycle
-from penin_core.league.confirmation import task_mark
+from penin_core.league.campaign import task_mark
 from penin_core.league.decision import gate, linf
 from penin_core.league.promotion import promotion_body
 from penin_core.records import (
@@ -50,9 +50,13 @@ def record_cycle(
     promoted = next((run for run in runs if run.decision.verdict == "promote"), None)
     if promoted is not None and cycle.trial is not None and not cycle.dry_run:
         config = promoted.candidate.config.model_dump(mode="json")
-        spent = [task_mark(task.id) for task in cycle.trial.outcome.tasks]
+        outcome = cycle.trial.outcome
+        spent = [task_mark(pair.task) for pair in (*outcome.pairs, *outcome.further)]
         body = promotion_body(config, promoted.run_id, before)
         entries.append(("PROMOTE", {**body, "reason": promoted.decision.reason, "spent": spent}))
+    # What money or time cut short stands open, and is continued with the same seed.
+    if cycle.closing is not None and not cycle.exhausted:
+        entries.append(("CONFIRM", cycle.closing))
     cycle.ledger.record_many(entries)
     cycle.league.champion()
     return _report(cycle, champion, runs)

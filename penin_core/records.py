@@ -81,7 +81,9 @@ class Completion(Record):
     ``logprobs`` are natural logarithms of the probabilities, at temperature 1, of the tokens that
     were sampled. ``latency_ms`` and ``cost_usd`` are filled in by the engine, ``utility`` (the
     score of the answer by its task's own metric) by the task battery before evaluators of S, C
-    and L see it. ``dropped`` names the parameters that the model does not take.
+    and L see it. ``dropped`` names the parameters that the model does not take. ``stated`` is the
+    confidence that the answer itself stated, where the suite asks for it; it is then no longer part
+    of ``text``.
     """
 
     text: str
@@ -94,10 +96,13 @@ class Completion(Record):
     latency_ms: float = Field(default=0.0, ge=0.0)
     dropped: tuple[str, ...] = ()
     utility: Unit | None = None
+    stated: Unit | None = None
 
     @property
     def confidence(self) -> float | None:
-        """Probability of the whole answer: exp of the summed log-probabilities."""
+        """What the answer stated, else its probability: exp of the summed log-probabilities."""
+        if self.stated is not None:
+            return self.stated
         return None if self.logprobs is None else min(1.0, math.exp(math.fsum(self.logprobs)))
 
 
@@ -278,7 +283,7 @@ class Measurement(Record):
 
     ``raw`` holds the parts (U: em, f1, rouge; S: ece, robustness; C: tokens, cost_usd, latency_ms;
     L: reuse, composition). ``harm`` is the share of harmful answers, ``groups`` the mean utility
-    of each protected group.
+    of each protected group. ``not_applied`` names the parameters that the model does not take.
     """
 
     U: Unit | None = None
@@ -295,6 +300,7 @@ class Measurement(Record):
     latency_ms: float = 0.0
     cost_usd: float = 0.0
     suite_hash: str = ""
+    not_applied: tuple[str, ...] = ()
     rows: tuple[TaskRow, ...] = ()
 
     @property

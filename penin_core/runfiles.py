@@ -107,6 +107,8 @@ def _detail(cycle: Cycle, case: Case) -> dict[str, Any]:
         "worst_axis": case.decision.worst_axis,
         "plugin": str(cycle.project.plugins.origin("providers", candidate.config.provider)),
     }
+    if candidate.hash in cycle.raced.gains:
+        detail["race_gain"] = cycle.raced.gains[candidate.hash]
     if candidate.hash == case.champion.hash and cycle.failures:
         detail["failures"] = [failure.model_dump() for failure in cycle.failures]
     if trial is not None:
@@ -134,6 +136,7 @@ def _files(cycle: Cycle, case: Case) -> dict[str, bytes]:
     }
     if trial is not None:
         files["pairs.jsonl"] = b"".join(_line(asdict(pair)) for pair in trial.outcome.pairs)
+        files["further.jsonl"] = b"".join(_line(asdict(pair)) for pair in trial.outcome.further)
         files["trial.json"] = _json(_trial(cycle, trial))
     return files
 
@@ -147,6 +150,7 @@ def _trial(cycle: Cycle, trial: Trial) -> dict[str, Any]:
         "guards": settings.guards.model_copy(update={"profile": cycle.profile}).model_dump(),
         "order": list(trial.outcome.order),
         "spent_share": _spent_share(cycle),
+        "lost": trial.lost,
     }
 
 

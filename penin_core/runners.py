@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from penin_core.cycle import FIRST_TASKS, SUBSET_SEED, Cycle
@@ -18,8 +18,10 @@ from penin_core.ledger.audit import Verification
 from penin_core.ledger.store import WORMLedger
 from penin_core.omega.tuner import DEFAULTS
 from penin_core.project import Project, open_project, require_recordable, with_baseline
+from penin_core.proposing import propose
 from penin_core.recording import record_cycle, record_first
 from penin_core.records import Candidate, Configuration, CycleReport, Measurement
+from penin_core.resuming import Asked, forget, interrupted, keep
 from penin_core.settings import Baseline, Settings
 from penin_core.state import exclusive
 from penin_core.tuning import tune
@@ -40,6 +42,7 @@ async def evolve_one_cycle(
     state_dir: Path | None = None,
     project: Project | None = None,
     watch: Watch | None = None,
+    resume: bool = False,
 ) -> CycleReport:
     """Run one cycle of evolution and return what it did.
 
@@ -48,7 +51,9 @@ async def evolve_one_cycle(
     and the evidence agree. ``budget_minutes`` and ``max_usd`` bound time and money; what they cut
     off is recorded as failed, never promoted. A ``dry_run`` measures and records, but neither makes
     or moves a champion nor tunes. ``seed`` makes the cycle repeatable; it defaults to the number of
-    cycles in the ledger, so that an interrupted cycle is taken up where it was.
+    cycles in the ledger, so that an interrupted cycle is taken up where it was. ``resume`` takes
+    number, seed, profile, provider and ``dry_run`` from the cycle that was interrupted: no call is
+    paid twice, and a confirmation that stands open goes on at its own level.
 
     Raises:
         SettingsError, SuiteError, PluginError, StateError: before anything is spent.
@@ -56,20 +61,26 @@ async def evolve_one_cycle(
     """
     with _opened(project, settings, state_dir) as project:
         project.suite.require_provable()
+        asked = Asked(
+            n_challengers, seed if seed is not None else -1, dry_run, profile, provider_id
+        )
+        if resume:
+            asked = interrupted(project.state)
         async with open_cycle(
             project,
             seconds=60.0 * budget_minutes,
             max_usd=max_usd,
-            seed=seed,
-            dry_run=dry_run,
-            profile=profile,
+            seed=None if asked.seed < 0 else asked.seed,
+            dry_run=asked.dry_run,
+            profile=asked.profile,
             watch=watch or _ignore,
         ) as cycle:
             cycle.require_fresh()
+            keep(project.state, replace(asked, seed=cycle.seed))
             challengers: list[Candidate] = []
-            champion = await champion_of(cycle, provider_id)
+            champion = await champion_of(cycle, asked.provider_id)
             try:
-                challengers = cycle.propose(champion, n_challengers)
+                challengers = propose(cycle, champion, asked.challengers)
                 cycle.announce(champion, challengers)
                 await cycle.race(champion, challengers)
                 await cycle.confirm(champion)
@@ -77,6 +88,8 @@ async def evolve_one_cycle(
                 cycle.exhausted = str(error)
             decisions = cycle.decide(champion, challengers)
             report = record_cycle(cycle, champion, challengers, decisions)
+            if not cycle.exhausted:
+                forget(project.state)
             tune(cycle)
             cycle.finish(report)
             return report

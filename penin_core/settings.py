@@ -42,7 +42,8 @@ class SuiteDefinition(Record):
     """What is measured, on which tasks. What cannot be measured is declared, with a reason.
 
     ``tasks`` is a JSON Lines file, relative to the file that names it; without it, ``name`` is a
-    suite that ships with penin. ``metrics`` are utility evaluators; a task that names no metric of
+    suite that ships with penin. ``training`` are files that a model was trained on: no confirm task
+    may stand in them. ``metrics`` are utility evaluators; a task that names no metric of
     its own is compared between candidates by the first of them that applies to it. ``clusters`` is
     the column that tasks of one source share; of each source the evidence sees only the mean.
     """
@@ -61,7 +62,7 @@ class SuiteDefinition(Record):
         "agreement",
         "secrets",
     )
-    calibration: Literal["logprobs", "not_applicable"] = "logprobs"
+    calibration: Literal["logprobs", "stated", "not_applicable"] = "logprobs"
     groups: Literal["measured", "not_applicable"] = "measured"
     consent: Literal["register", "not_applicable"] = "register"
     reasons: dict[str, str] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,8 @@ from pydantic import ValidationError
 
 from .canonical import canonical_json, digest
 from .errors import SuiteError
+from .leaks import Leak, find_leaks, question_key, texts_in
+from .omega.metrics import normalize_text
 from .records import Example, Split, Task
 from .settings import Baseline, SuiteDefinition
 
@@ -26,15 +28,17 @@ _KNOWN = frozenset(Task.model_fields) - {"fields", "examples", "sample"}
 
 @dataclass(frozen=True)
 class Suite:
-    """A definition and its tasks."""
+    """A definition, its tasks, and the texts that a model was trained on, by place."""
 
     definition: SuiteDefinition
     tasks: tuple[Task, ...]
+    training: tuple[tuple[str, str], ...] = ()
 
     @cached_property
     def hash(self) -> str:
         """SHA-256 over definition and tasks; the frozen baseline does not count."""
-        definition = self.definition.model_dump(mode="json", exclude={"baseline", "tasks"})
+        elsewhere = {"baseline", "tasks", "training"}
+        definition = self.definition.model_dump(mode="json", exclude=elsewhere)
         return digest([definition, [task.model_dump(mode="json") for task in self.tasks]])
 
     @property
@@ -51,7 +55,7 @@ class Suite:
         return seeded_order(self.split(name), seed)[:count]
 
     def require_provable(self) -> None:
-        """Raise SuiteError where the suite is too small to promote anything."""
+        """Raise SuiteError where the suite is too small to promote anything, or leaks."""
         for split, least in (("select", MIN_SELECT), ("confirm", MIN_CONFIRM)):
             have = sum(task.split == split for task in self.tasks)
             if have < least:
@@ -60,6 +64,18 @@ class Suite:
                     f"at least {least}",
                     hint="add tasks; `penin evaluate` works with any number",
                 )
+        if leaks := self.leaks():
+            shown = ", ".join(map(str, leaks[:5])) + (", ..." if len(leaks) > 5 else "")
+            raise SuiteError(
+                f"suite {self.definition.name!r}: {len(leaks)} confirm tasks were seen before: {shown}",
+                hint="remove them, or leave out `split` in the file: penin keeps equal tasks together",
+            )
+
+    def leaks(self) -> list[Leak]:
+        """Return the confirm tasks that stand among the select tasks or in the training files."""
+        return find_leaks(
+            self.split("confirm"), [*_questions(self.split("select")), *self.training]
+        )
 
 
 def seeded_order(tasks: Iterable[Task], seed: int) -> list[Task]:
@@ -94,7 +110,8 @@ def load_suite(definition: SuiteDefinition, folder: Path, shipped: Mapping[str, 
             hint=f"shipped: {', '.join(sorted(shipped))}; or name a file of tasks",
         )
     _require_reasons(definition)
-    return Suite(definition, tuple(tasks))
+    training = [row for name in definition.training for row in _read_training(folder / name)]
+    return Suite(definition, tuple(tasks), tuple(training))
 
 
 def _require_reasons(definition: SuiteDefinition) -> None:
@@ -126,7 +143,33 @@ def read_tasks(path: Path) -> list[Task]:
     repeated = [task_id for task_id, n in Counter(task.id for task in tasks).items() if n > 1]
     if repeated:
         raise SuiteError(f"{path}: id {repeated[0]!r} occurs twice", hint="ids must be unique")
-    return _divided(tasks)
+    return divided(tasks)
+
+
+def _lines(path: Path) -> list[tuple[int, str]]:
+    """Return the lines of a file that are not blank, with their numbers."""
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SuiteError(
+            f"{path}: cannot be read ({error})", hint="name a JSON Lines file"
+        ) from error
+    return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _read_training(path: Path) -> list[tuple[str, str]]:
+    """Return every text in a file of training data, normalised, by file and line."""
+    found = []
+    for number, line in _lines(path):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise SuiteError(
+                f"{path}, line {number}: {error or 'nested too deeply'}",
+                hint="training data are JSON Lines",
+            ) from None
+        found += [(f"{path.name}:{number}", normalize_text(text)) for text in texts_in(row)]
+    return found
 
 
 def _read_task(line: str, path: Path, number: int) -> Task:
@@ -154,13 +197,29 @@ def _bad_line(path: Path, number: int, reason: str) -> SuiteError:
     )
 
 
-def _divided(tasks: Sequence[Task]) -> list[Task]:
-    """Give every task without a split one: half select, half confirm, by a hash of its id."""
+def divided(tasks: Sequence[Task]) -> list[Task]:
+    """Give every task without a split one: half select, half confirm, by a hash of its question.
+
+    Equal questions so stand in the same half. A confirm task of ours that a select task gives away
+    all the same goes to select: the search may see what could have confirmed, never the reverse.
+    """
+    ours = {task.id for task in tasks if task.split is None}
+    split = {task.id: task.split or _half(question_key(task)) for task in tasks}
+    while ours:
+        confirm = [task for task in tasks if task.id in ours and split[task.id] == "confirm"]
+        select = [task for task in tasks if split[task.id] == "select"]
+        given_away = [leak.task for leak in find_leaks(confirm, _questions(select))]
+        if not given_away:
+            break
+        split |= dict.fromkeys(given_away, "select")
     return [
-        task
-        if task.split
-        else task.model_copy(
-            update={"split": "select" if int(digest(task.id)[:8], 16) % 2 else "confirm"}
-        )
-        for task in tasks
+        task if task.split else task.model_copy(update={"split": split[task.id]}) for task in tasks
     ]
+
+
+def _half(question: str) -> Split:
+    return "select" if int(digest(question)[:8], 16) % 2 else "confirm"
+
+
+def _questions(tasks: Iterable[Task]) -> Iterator[tuple[str, str]]:
+    return ((task.id, question_key(task)) for task in tasks)

@@ -23,11 +23,11 @@ PLUGINS = sorted(
 LAYERS = (
     {"errors"},
     {"records", "canonical", "omega"},
-    {"contracts", "rendering"},
-    {"hookspecs", "settings", "suites", "state"},
+    {"contracts", "rendering", "stated"},
+    {"hookspecs", "settings", "suites", "leaks", "state"},
     {"engine", "ledger", "league", "plugins", "registry", "checks", "installed"}
     | {"battery", "measuring"},
-    {"project", "projectfiles", "cycle", "runfiles", "recording", "tuning", "runners"},
+    {"project", "projectfiles", "cycle", "proposing", "resuming", "forecast", "rehearsal", "runfiles", "recording", "tuning", "runners"},
     {"cli"},
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -30,7 +30,11 @@ from penin_core.engine.wire import Engine
 from penin_core.settings import Baseline, SuiteDefinition
 
 CANDIDATE = Candidate(config=Configuration(provider="p", model="m"))
-KINDS = {kind.name: kind for kind in built_in.penin_register_evaluators()}
+KINDS = {
+    kind.name: kind
+    for kind in built_in.penin_register_evaluators()
+    if not any(field.is_required() for field in kind.Options.model_fields.values())
+}
 
 
 class Desk:

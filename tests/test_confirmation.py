@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -20,18 +21,25 @@ from penin_core import (
     TaskRow,
 )
 from penin_core.canonical import digest
-from penin_core.league.confirmation import (
-    MARGIN,
-    FinalistFailed,
-    Plan,
-    claim_for,
-    confirm,
+from penin_core.league.campaign import (
+    Campaign,
+    closing,
     fresh_tasks,
-    plan_confirmation,
     require_fresh,
     task_mark,
 )
+from penin_core.league.confirmation import FinalistFailed, concluded, confirm
 from penin_core.league.decision import decide
+from penin_core.league.looks import MARGIN
+from penin_core.league.plans import (
+    FURTHER,
+    Plan,
+    claim_for,
+    continued,
+    plan_confirmation,
+    why_not_worth,
+    worthwhile_gain,
+)
 from penin_core.omega.evidence import campaign_alpha, log_e_path
 from penin_core.omega.tuner import DEFAULTS
 from penin_core.settings import Margins, SuiteDefinition
@@ -47,9 +55,25 @@ def suite_of(count):
     return Suite(SuiteDefinition(), (Task(id="s0", input="q", split="select"), *tasks))
 
 
-def plan(suite, *, claim="better", earlier=0, promotions=(), seed=3, at_most=500):
+def campaign(*confirmations, promoted_on=()):
+    """Confirmations as (task ids, proved, asked), or as task ids that stand open."""
+    declared, closed = [], {}
+    for t, about in enumerate(confirmations, 1):
+        ids, *over = about if isinstance(about, tuple) else (about,)
+        declared.append({"t": t, "marks": [task_mark(task) for task in ids]})
+        if over:
+            closed[t] = closing(t, proved=over[0], asked=over[1])
+    return Campaign(tuple(declared), closed, frozenset(map(task_mark, promoted_on)))
+
+
+def failed(count):
+    """A campaign of failed confirmations that asked nothing."""
+    return campaign(*[([], False, 0)] * count)
+
+
+def plan(suite, *, claim="better", of=None, at_most=500, mode="anytime"):
     return plan_confirmation(
-        suite, claim=claim, earlier=earlier, promotions=promotions, seed=seed, at_most=at_most
+        suite, claim=claim, campaign=of or Campaign(), at_most=at_most, mode=mode
     )
 
 
@@ -57,7 +81,7 @@ class Bench:
     """Stands for the battery: answers each side from a function of task and place in the order."""
 
     def __init__(self, plan, champion, finalist):
-        self.place = {task.id: n for n, task in enumerate(plan.tasks)}
+        self.place = {task.id: n for n, task in enumerate((*plan.tasks, *plan.reserve))}
         self.sides = {CHAMPION.hash: champion, FINALIST.hash: finalist}
         self.asked = []
 
@@ -111,23 +135,38 @@ def half(n):
 
 def test_the_order_can_be_computed_again_by_anybody_who_has_the_tasks():
     made = plan(suite_of(150), at_most=120)
-    ids = [task.id for task in seeded_order(suite_of(150).split("confirm"), 3)][:120]
-    assert [task.id for task in made.tasks] == ids
-    assert made.order_digest == digest(ids)
-    assert plan(suite_of(150), seed=4).order_digest != plan(suite_of(150)).order_digest
+    ids = [task.id for task in seeded_order(suite_of(150).split("confirm"), 0)]
+    assert [task.id for task in made.tasks] == ids[:120]
+    assert [task.id for task in made.reserve] == ids[120:]
+    assert made.order_digest == digest(ids[:120])
+
+
+def test_what_failed_is_asked_again_in_the_same_order_and_a_proof_changes_it():
+    suite = suite_of(400)
+    first = [task.id for task in plan(suite).tasks]
+    again = plan(suite, of=campaign((first, False, 400)))
+    assert [task.id for task in again.tasks] == first
+    fresh = plan(suite, of=campaign((first, True, 100)))
+    left = seeded_order([t for t in suite.split("confirm") if t.id not in first[:100]], 1)
+    assert [task.id for task in fresh.tasks] == [task.id for task in left]
 
 
 def test_the_declaration_names_all_that_decides():
     suite = suite_of(150)
-    made = plan(suite, claim="cheaper", earlier=2)
-    assert made.declaration(CHAMPION, FINALIST, suite) == {
+    made = plan(suite, claim="cheaper", of=failed(2), at_most=120)
+    assert made.declaration(CHAMPION, FINALIST, suite, 7) == {
         "rule": "betting-e-process/1",
+        "mode": "anytime",
         "claim": "cheaper",
         "t": 3,
         "alpha": 0.05 / 12,
-        "seed": 3,
+        "seed": 7,
+        "order_seed": 0,
         "order_digest": made.order_digest,
-        "n_tasks": 150,
+        "n_tasks": 120,
+        "n_units": 120,
+        "further": FURTHER,
+        "marks": [task_mark(task.id) for task in (*made.tasks, *made.reserve)],
         "suite_hash": suite.hash,
         "champion": CHAMPION.hash,
         "finalist": FINALIST.hash,
@@ -139,6 +178,7 @@ def test_what_is_asked_is_what_was_declared_in_that_order_and_once_of_each():
     outcome, bench = run(made, half, half)
     for side in ("champion", "finalist"):
         asked = [task for name, batch in bench.asked if name == side for task in batch]
+        assert len(asked) == len(set(asked))
         assert digest(asked) == made.order_digest
     assert outcome.confirmation.order_digest == made.order_digest
     assert [pair.task for pair in outcome.pairs] == [task.id for task in outcome.tasks]
@@ -154,7 +194,7 @@ def test_the_two_take_turns_in_being_asked_first():
 
 def test_all_confirmations_of_a_campaign_spend_less_than_a_twentieth():
     suite = suite_of(100)
-    alphas = [plan(suite, earlier=n).alpha for n in range(200)]
+    alphas = [plan(suite, of=failed(n)).alpha for n in range(200)]
     assert alphas[:3] == pytest.approx([0.025, 0.05 / 6, 0.05 / 12])
     assert 0.0497 < math.fsum(alphas) < 0.05
 
@@ -162,14 +202,48 @@ def test_all_confirmations_of_a_campaign_spend_less_than_a_twentieth():
 # Which tasks are fresh
 
 
-def test_tasks_that_promoted_somebody_are_spent():
+def test_tasks_that_proved_or_promoted_somebody_are_spent():
     suite = suite_of(250)
-    first = plan(suite, at_most=120)
-    promotion = {"spent": [task_mark(task.id) for task in first.tasks]}
-    second = plan(suite, promotions=[promotion, {"reason": "by hand"}])
-    assert len(second.tasks) == 130
-    assert not {t.id for t in first.tasks} & {t.id for t in second.tasks}
-    assert len(fresh_tasks(suite, [promotion, promotion])) == 130
+    first = [task.id for task in plan(suite, at_most=120).tasks]
+    proved = campaign((first, True, 110))
+    second = plan(suite, of=proved)
+    assert len(second.tasks) == 140
+    assert not set(first[:110]) & {t.id for t in second.tasks}
+    assert len(fresh_tasks(suite, campaign(promoted_on=first))) == 130
+
+
+def test_a_proof_spends_what_failed_and_open_confirmations_before_it_asked():
+    ids = [f"c{n}" for n in range(250)]
+    before = [(ids[:50], False, 20), ids[50:60], (ids[60:100], False, 40)]
+    assert campaign(*before).spent() == frozenset()
+    assert campaign(*before).proofs == 0
+    after = campaign(*before, (ids[100:200], True, 30), (ids[200:], False, 50))
+    asked = [*ids[:20], *ids[50:60], *ids[60:100], *ids[100:130]]
+    assert after.spent() == {task_mark(task) for task in asked}
+    assert (after.proofs, after.earlier) == (1, 5)
+
+
+def test_only_the_last_confirmation_can_stand_open():
+    assert campaign().open is None
+    assert campaign(["a"], (["b"], False, 1)).open is None
+    assert campaign((["a"], True, 1), ["b"]).open["t"] == 2
+
+
+def test_an_interrupted_confirmation_is_continued_only_if_it_is_the_same():
+    suite = suite_of(150)
+    made = plan(suite)
+    standing = Campaign((made.declaration(CHAMPION, FINALIST, suite, 7),), {})
+    again = plan(suite, of=standing)
+    assert (again.t, again.alpha) == (2, 0.05 / 6)
+    same = continued(again, standing, 7, CHAMPION, FINALIST, suite)
+    assert (same.t, same.alpha) == (1, 0.025)
+    assert same.order_digest == made.order_digest
+    assert continued(again, standing, 8, CHAMPION, FINALIST, suite) is None
+    assert continued(again, standing, 7, FINALIST, CHAMPION, suite) is None
+    assert continued(again, standing, 7, CHAMPION, FINALIST, suite_of(151)) is None
+    other = plan(suite, claim="cheaper", of=standing)
+    assert continued(other, standing, 7, CHAMPION, FINALIST, suite) is None
+    assert continued(again, Campaign(), 7, CHAMPION, FINALIST, suite) is None
 
 
 def test_other_splits_are_never_confirmed_on():
@@ -179,11 +253,11 @@ def test_other_splits_are_never_confirmed_on():
 @pytest.mark.parametrize("fresh", [0, 99])
 def test_fewer_than_a_hundred_fresh_tasks_are_refused(fresh):
     suite = suite_of(150)
-    spent = {"spent": [task_mark(f"c{n}") for n in range(150 - fresh)]}
-    for refuse in (lambda: plan(suite, promotions=[spent]), lambda: require_fresh(suite, [spent])):
+    spent = campaign(promoted_on=[f"c{n}" for n in range(150 - fresh)])
+    for refuse in (lambda: plan(suite, of=spent), lambda: require_fresh(suite, spent)):
         with pytest.raises(SuiteError, match=f"{fresh} fresh confirm tasks are left"):
             refuse()
-    assert len(require_fresh(suite_of(100), [])) == 100
+    assert len(require_fresh(suite_of(100), Campaign())) == 100
 
 
 # What is proved
@@ -239,7 +313,7 @@ def test_once_across_the_line_stays_proved():
 
 def test_the_later_confirmation_needs_more_evidence():
     first, later = (
-        run(plan(suite_of(100), earlier=earlier), lambda n: float(n % 7 > 0), right)[0]
+        run(plan(suite_of(100), of=failed(earlier)), lambda n: float(n % 7 > 0), right)[0]
         for earlier in (0, 30)
     )
     assert first.confirmation.log_e == later.confirmation.log_e
@@ -343,10 +417,36 @@ def test_of_the_two_processes_the_last_to_cross_decides_when_to_stop():
 
 @pytest.mark.parametrize(
     ("finalist", "champion", "claim"),
-    [(0.8, 0.7, "better"), (0.7, 0.7, "cheaper"), (0.6, 0.7, "cheaper"), (None, 0.7, "cheaper")],
+    [
+        ((0.8, 0.4), (0.7, 0.5), "better"),
+        ((0.74, 0.4), (0.7, 0.5), "cheaper"),
+        ((0.74, 0.5), (0.7, 0.5), "better"),
+        ((0.6, 0.4), (0.7, 0.5), "cheaper"),
+        ((0.6, None), (0.7, None), "better"),
+        ((None, 0.4), (0.7, 0.5), "cheaper"),
+    ],
 )
-def test_the_claim_is_chosen_from_the_race_alone(finalist, champion, claim):
-    assert claim_for(Measurement(U=finalist), Measurement(U=champion)) == claim
+def test_the_claim_is_cheaper_where_it_costs_less_and_gains_less_than_the_margin(
+    finalist, champion, claim
+):
+    new, old = (Measurement(U=U, C=C) for U, C in (finalist, champion))
+    assert claim_for(new, old) == claim
+
+
+def test_a_gain_too_small_to_be_proved_is_not_worth_a_confirmation():
+    least = worthwhile_gain(500, 1)
+    assert least == pytest.approx(0.5 * 0.0807)
+    assert worthwhile_gain(3000, 1) == worthwhile_gain(2000, 1) < worthwhile_gain(2000, 5)
+    before = Measurement(U=0.5, C=0.5)
+    few = why_not_worth(Measurement(U=0.5 + least - 0.001, C=0.5, n_tasks=120), before, 1.0, 500, 1)
+    assert few == "a gain of 0.039 on 120 tasks, a confirmation takes 0.040"
+    assert why_not_worth(Measurement(U=0.541, C=0.5), before, 0.0, 500, 1) == ""
+
+
+@pytest.mark.parametrize(("gained", "worth"), [(0.0099, False), (0.01, True)])
+def test_a_saving_too_small_to_matter_is_not_worth_a_confirmation(gained, worth):
+    said = why_not_worth(Measurement(U=0.5, C=0.4), Measurement(U=0.5, C=0.5), gained, 500, 1)
+    assert (said == "") is worth
 
 
 # How often equals are promoted
@@ -357,12 +457,12 @@ def promotions_of_equals(campaigns, suite, rate=0.7, flip=0.25):
     rng = np.random.default_rng(20_260)
     proofs = promoted = naive = peeked = 0
     guard = GuardResult(guard="g", ok=True, reason="")
-    for campaign in range(campaigns):
-        made = plan(suite, seed=campaign)
+    for _ in range(campaigns):
+        made = plan(suite)
         size = len(made.tasks)
         base = rng.random(size) < rate
         sides = []
-        for _ in range(2):
+        for _side in range(2):
             change = rng.random(size) < flip / 2
             sides.append(np.where(change, rng.random(size) < rate, base).astype(float))
         champion, finalist = sides
@@ -394,3 +494,133 @@ def test_equals_are_proved_at_most_as_often_as_declared_and_far_more_often_by_a_
     assert naive > 0.15 * campaigns
     assert peeked > 0.4 * campaigns
     assert campaign_alpha(1) == 0.025
+
+
+# The gain after the proof
+
+
+def test_after_a_proof_further_tasks_estimate_the_gain_and_nothing_else():
+    made = plan(suite_of(400), at_most=300)
+    outcome, _ = run(made, lambda n: 0.0, lambda n: 1.0 if n < 100 else 0.25)
+    order = [task.id for task in (*made.tasks, *made.reserve)]
+    assert [pair.task for pair in outcome.further] == order[100:200]
+    assert outcome.asked == 200
+    found = outcome.confirmation
+    assert (found.n, found.gain, found.wins) == (100, 1.0, 100)
+    assert (found.further.n, found.further.gain) == (FURTHER, 0.25)
+    assert found.further.interval[0] < 0.25 < found.further.interval[1]
+    assert outcome.order == order[:300]
+
+
+def test_the_reserve_serves_the_estimate_where_the_plan_was_used_up():
+    made = plan(suite_of(220), at_most=120)
+    outcome, _ = run(made, wrong, right, at_least=120)
+    assert [pair.task for pair in outcome.further] == [task.id for task in made.reserve]
+
+
+@pytest.mark.parametrize(("left", "estimated"), [(0, False), (19, False), (20, True)])
+def test_too_few_further_tasks_estimate_nothing(left, estimated):
+    outcome, _ = run(plan(suite_of(100 + left)), wrong, right)
+    assert (outcome.confirmation.further is not None) is estimated
+    assert outcome.confirmation.proved
+
+
+def test_without_a_proof_nothing_further_is_asked():
+    outcome, bench = run(plan(suite_of(300), at_most=120), half, half)
+    assert (outcome.further, outcome.confirmation.further) == ([], None)
+    assert sum(len(batch) for _, batch in bench.asked) == 240
+
+
+def test_the_same_conclusion_follows_from_the_pairs_alone():
+    for mode in ("anytime", "horizon"):
+        for claim in ("better", "cheaper"):
+            made = plan(suite_of(300), claim=claim, mode=mode)
+            outcome, _ = run(made, lambda n: (half(n), 10), lambda n: (often(n), 5))
+            assert concluded(made, outcome.pairs, outcome.further) == outcome.confirmation
+            assert outcome.confirmation.proved
+
+
+# Planned looks
+
+
+def test_in_horizon_mode_there_are_five_looks_and_no_other():
+    made = plan(suite_of(500), mode="horizon")
+    seen = []
+    run(made, half, half, watch=lambda n, *_: seen.append(n))
+    assert seen == made.stops() == [100, 200, 300, 400, 500]
+    assert made.declaration(CHAMPION, FINALIST, suite_of(500), 1)["rule"] == "planned-looks/1"
+
+
+def test_a_planned_look_proves_what_it_finds_significant():
+    better, _ = run(plan(suite_of(500), mode="horizon"), half, often)
+    found = better.confirmation
+    assert (found.proved, found.mode, found.n) == (True, "horizon", 200)
+    assert run(plan(suite_of(500), mode="horizon"), often, half)[0].confirmation.proved is False
+    dear = plan(suite_of(500), claim="cheaper", mode="horizon")
+    assert not run(dear, lambda n: (half(n), 5), lambda n: (half(n), 9))[0].confirmation.proved
+    assert run(dear, lambda n: (half(n), 9), lambda n: (half(n), 5))[0].confirmation.proved
+
+
+# Clusters
+
+
+def clustered(sizes, **more):
+    """A suite with one source for each size."""
+    tasks = [
+        Task(id=f"{source}-{n}", input="q", split="confirm", fields={"doc": f"d{source}"})
+        for source, size in enumerate(sizes)
+        for n in range(size)
+    ]
+    return Suite(SuiteDefinition(clusters="doc"), (*tasks, *more.get("select", ())))
+
+
+def test_tasks_of_one_source_stand_together_and_are_never_cut():
+    made = plan(clustered([7] * 40), at_most=150)
+    assert len(made.tasks) == 147
+    assert made.ends == list(range(7, 148, 7))
+    sources = [task.fields["doc"] for task in made.tasks]
+    assert sum(a != b for a, b in pairwise(sources)) == 20
+    assert set(made.stops()) <= set(made.ends)
+    assert len(plan(clustered([7] * 40), at_most=147).tasks) == 147
+
+
+def test_the_evidence_sees_the_mean_of_a_source():
+    made = plan(clustered([10] * 30))
+    outcome, _ = run(made, wrong, lambda n: float(n % 10 < 5), at_least=300)
+    found = outcome.confirmation
+    assert found.log_e == max(log_e_path([0.5] * 30))
+    assert {pair.cluster for pair in outcome.pairs} == {f"d{n}" for n in range(30)}
+    alone = plan(suite_of(300))
+    assert found.log_e < run(alone, wrong, lambda n: 0.5, at_least=300)[0].confirmation.log_e
+
+
+def test_a_source_is_spent_as_a_whole():
+    suite = clustered([2] * 150)
+    used = campaign(promoted_on=["0-0", "3-1"])
+    assert {t.fields["doc"] for t in fresh_tasks(suite, used)} == {
+        f"d{n}" for n in range(150) if n not in (0, 3)
+    }
+
+
+def test_a_source_in_both_splits_is_refused():
+    leak = Task(id="s", input="q", split="select", fields={"doc": "d4"})
+    with pytest.raises(SuiteError, match="doc 'd4' has select and confirm tasks"):
+        plan(clustered([2] * 150, select=[leak, Task(id="o", input="q", split="select")]))
+
+
+def test_a_confirm_task_without_its_source_is_refused():
+    suite = Suite(SuiteDefinition(clusters="doc"), suite_of(150).tasks)
+    with pytest.raises(SuiteError, match="'c0' has no 'doc'"):
+        plan(suite)
+
+
+def test_a_protected_group_can_be_the_source():
+    tasks = [Task(id=f"{n}", input="q", split="confirm", group=f"g{n % 50}") for n in range(200)]
+    assert len(plan(Suite(SuiteDefinition(clusters="group"), tuple(tasks))).ends) == 50
+
+
+def test_planned_looks_need_a_hundred_sources():
+    with pytest.raises(SuiteError, match="50 clusters with 200 tasks"):
+        plan(clustered([4] * 50), mode="horizon")
+    with pytest.raises(SuiteError, match="0 clusters with 0 tasks"):
+        plan(clustered([300, 300]), at_most=200)

@@ -1,6 +1,9 @@
 """A promotion needs the rule, every axis, group and guard, and the evidence: all of them."""
 
+import importlib.util
 import math
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -8,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penin_core import Confirmation, GuardResult, Measurement, decide_promotion
-from penin_core.league.decision import decide, gate, linf, worst_loss
+from penin_core.league.decision import decide, gate, holds, linf, worst_loss
 from penin_core.omega.tuner import DEFAULTS
 from penin_core.settings import Margins
 
@@ -183,7 +186,7 @@ def test_an_axis_may_be_worse_by_its_margin_and_no_more(axis, at, beyond):
 
 
 def test_utility_may_be_worse_by_its_margin_where_the_claim_is_cheaper():
-    claim = confirmation(claim="cheaper")
+    claim = confirmation(claim="cheaper", log_e_cost=9.0)
     before = measured(U=0.8)
     assert decided(measured(U=0.75, C=0.2), before, confirmation=claim).verdict == "promote"
     assert decided(measured(U=0.749, C=0.2), before, confirmation=claim).verdict == "rollback"
@@ -263,3 +266,118 @@ def test_a_promotion_always_means_that_everything_agreed(new, old, proved, first
         for axis in "USL":
             assert getattr(finalist, axis) >= getattr(champion, axis) - 0.05 - 1e-9
         assert finalist.C <= champion.C + 0.05 + 1e-9
+
+
+# What is missing or wrong
+
+
+ODD = (None, math.nan, math.inf, -math.inf, True, "0.9", -0.1, 1.1, [0.9], 10**400, 0.9j)
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+@pytest.mark.parametrize("axis", AXES)
+def test_an_axis_that_is_no_number_in_the_unit_interval_fails(axis, odd):
+    forged = BETTER.model_copy(update={axis: odd})
+    assert decided(forged).verdict == "fail"
+    assert decided(champion=BEFORE.model_copy(update={axis: odd})).verdict == "fail"
+
+
+@pytest.mark.parametrize("name", ["wU", "wS", "wC", "wL", "tau", "beta_min", "lambda_c"])
+@pytest.mark.parametrize("odd", [None, math.nan, math.inf, "0.3", True])
+def test_a_parameter_that_is_no_number_fails(name, odd):
+    assert decided(params={**DEFAULTS, name: odd}).verdict == "fail"
+
+
+@pytest.mark.parametrize("odd", [None, math.nan, math.inf, "0.05", -0.1])
+def test_a_margin_that_is_no_number_fails(odd):
+    for name in (*AXES, "group"):
+        assert decided(margins=MARGINS.model_copy(update={name: odd})).verdict == "fail"
+    assert decided(lost=odd).verdict == "fail"
+
+
+def test_groups_that_are_no_numbers_fail():
+    for odd in (None, {"a": math.nan}, {"a": "1"}, {"a": None}):
+        assert decided(BETTER.model_copy(update={"groups": odd})).verdict == "fail"
+        assert decided(champion=BEFORE.model_copy(update={"groups": odd})).verdict == "fail"
+
+
+def test_measurements_of_different_suites_are_not_compared():
+    stale = BETTER.model_copy(update={"suite_hash": "old"})
+    assert decided(stale).reason == "finalist and champion were measured on different suites"
+
+
+def test_without_axes_there_is_nothing_to_decide_on():
+    assert decided(axes=()).verdict == "fail"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"log_e": math.log(40) - 1e-6},
+        {"log_e": math.nan},
+        {"log_e": None},
+        {"log_e": "9"},
+        {"alpha": 0.05},
+        {"alpha": math.nan},
+        {"t": 2},
+        {"t": 0},
+        {"t": None},
+        {"n": math.nan},
+        {"n": None},
+        {"claim": "cheaper"},
+        {"claim": "cheaper", "log_e_cost": 3.0},
+        {"claim": "nicer"},
+        {"mode": "whenever"},
+        {"proved": "True"},
+    ],
+    ids=repr,
+)
+def test_a_proof_has_to_hold_by_its_own_numbers(changes):
+    forged = Confirmation.model_construct(**{**dict(confirmation()), **changes})
+    assert not holds(forged)
+    assert decided(confirmation=forged).verdict == "canary"
+    assert holds(confirmation(claim="cheaper", log_e_cost=4.0))
+    assert holds(confirmation(log_e=math.log(40)))
+    assert holds(confirmation(mode="horizon", log_e=0.0))
+
+
+def test_no_confirmation_at_all_proves_nothing():
+    assert decided(confirmation=None).verdict == "canary"
+
+
+# Small losses add up
+
+
+def test_the_utility_that_earlier_promotions_gave_away_narrows_the_margin():
+    claim = confirmation(claim="cheaper", log_e_cost=9.0)
+    before, after = measured(U=0.8), measured(U=0.77, C=0.2)
+    assert decided(after, before, confirmation=claim).verdict == "promote"
+    assert decided(after, before, confirmation=claim, lost=0.02).verdict == "promote"
+    refused = decided(after, before, confirmation=claim, lost=0.03)
+    assert refused.verdict == "rollback"
+    assert refused.reason == (
+        "axis U is worse by 0.030, the margin is 0.02 after 0.030 that earlier promotions gave away"
+    )
+    assert decided(lost=1.0).verdict == "promote"
+
+
+# Fuzzed
+
+
+def spoiled():
+    """The benchmark that spoils decisions, of which this is the short form."""
+    path = Path(__file__).parent.parent / "bench" / "spoiled.py"
+    spec = importlib.util.spec_from_file_location("spoiled", path)
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patched:
+        # Dataclasses look their module up.
+        patched.setitem(sys.modules, "spoiled", module)
+        spec.loader.exec_module(module)
+    return module
+
+
+def test_twenty_thousand_spoiled_decisions_promote_nothing():
+    tried = spoiled().fuzz(20_000, seed=1)
+    assert tried.clean == tried.clean_promoted == 800
+    assert tried.spoiled > 19_000
+    assert tried.spoiled_promoted == 0

@@ -1,5 +1,6 @@
 """Checkpoints: signed once, never inconsistent; what was rewritten with the key is found since."""
 
+import errno
 import json
 import sqlite3
 import stat
@@ -381,9 +382,46 @@ def test_no_bit_of_an_older_checkpoint_can_be_flipped(tmp_path):
 # What lies in the state directory
 
 
+def test_a_full_disk_is_a_reason_and_leaves_nothing_half_written(tmp_path, monkeypatch):
+    append(tmp_path, 3)
+    first = sealed(tmp_path)
+    append(tmp_path, 3)
+    before = {path: path.read_bytes() for path in (tmp_path / "ledger").iterdir()}
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "ledger/frontier")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoints.os, "replace", full)
+        done = sealed(tmp_path)
+    assert (done.note, done.reason) == (first.note, "ledger/frontier: No space left on device")
+    assert {path: path.read_bytes() for path in (tmp_path / "ledger").iterdir()} == before
+    assert size_of(sealed(tmp_path).note) == 6
+
+
+@pytest.mark.parametrize("line", [b"{", b"1", b'"no note"', b'"a\\n\\n\xe2\x80\x94 b AAAAAAA=\\n"'])
+def test_a_damaged_line_of_the_history_is_named(tmp_path, line):
+    append(tmp_path, 3)
+    sealed(tmp_path)
+    path = tmp_path / checkpoints.HISTORY
+    path.write_bytes(path.read_bytes() + line + b"\n")
+    found = verify(tmp_path)
+    assert not found.valid
+    assert found.reason.startswith("ledger/checkpoints.jsonl: line 2 is damaged: ")
+    with pytest.raises(LedgerInvalid, match="line 2 is damaged"):
+        sealed(tmp_path)
+
+
+def test_a_checkpoint_that_is_no_file_is_an_error_in_words(tmp_path):
+    append(tmp_path, 3)
+    (tmp_path / "ledger/checkpoint").mkdir(parents=True)
+    with pytest.raises(StateError, match=r"ledger/checkpoint cannot be read"):
+        verify(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["checkpoint", "checkpoints.jsonl", "policy.txt"])
 @pytest.mark.parametrize(
-    "change", [lambda d: d[:-3], lambda d: d.replace(b"A", b"B"), lambda d: b""]
+    "change", [lambda d: d[:-3], lambda d: d.replace(b"penin", b"benin"), lambda d: b""]
 )
 def test_a_damaged_file_of_a_signed_ledger_is_invalid_or_told(tmp_path, name, change):
     append(tmp_path, 3)

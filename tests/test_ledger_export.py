@@ -246,6 +246,17 @@ def test_without_its_key_the_signed_part_is_exported(state, tmp_path, monkeypatc
     assert verify_export(tmp_path / "out", POLICY).checkpoint.size == 301
 
 
+def test_attestations_of_an_earlier_size_do_not_stay(state, tmp_path, monkeypatch):
+    export(state, tmp_path / "out")
+    append(state, 400, 3)
+    with WORMLedger(state / "ledger.db") as ledger:
+        seal(state, ledger)
+    monkeypatch.delenv("PENIN_SIGNING_KEY")
+    assert export(state, tmp_path / "out").attestations == 0
+    assert ATTESTATIONS not in files_of(tmp_path / "out")
+    assert verify_export(tmp_path / "out", POLICY).checkpoint.size == 305
+
+
 def test_a_folder_with_other_things_is_left_alone(state, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "letter.txt").write_text("dear")

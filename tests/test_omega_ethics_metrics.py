@@ -577,3 +577,34 @@ def test_the_hash_is_sha256_of_the_canonical_json_of_the_fields():
     }
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     assert made.compute_hash() == hashlib.sha256(text.encode()).hexdigest()
+
+
+def canonical(content):
+    """Write as RFC 8785 does for what occurs here: whole floats without a fraction."""
+    plain = json.loads(
+        json.dumps(content), parse_float=lambda x: int(y) if (y := float(x)) % 1 == 0 else y
+    )
+    return json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()
+
+
+def test_the_evidence_hash_binds_inputs_parameters_and_results():
+    outputs, truth = evidence()
+    made = attest()
+    absent = dict.fromkeys(["kg_per_1k_tokens", "confidences", "correct", "not_applicable"])
+    values = {"ece": made.ece, "rho_bias": made.rho_bias, "fairness": made.fairness_score}
+    content = {
+        "inputs_sha256": hashlib.sha256(canonical({**outputs, **truth, **absent})).hexdigest(),
+        "params": {
+            **PROFILES["strict"],
+            "n_bins": 10,
+            "scheme": "equal_mass",
+            "seed": 7,
+            "alpha": 0.05,
+            "resamples": 1000,
+        },
+        "results": {
+            **{name: [value, made.details["intervals"][name]] for name, value in values.items()},
+            "eco_impact_kg": made.eco_impact_kg,
+        },
+    }
+    assert made.evidence_hash == hashlib.sha256(canonical(content)).hexdigest()

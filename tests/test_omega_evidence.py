@@ -281,6 +281,12 @@ def test_more_looks_never_widen_the_interval():
 def test_values_that_drift_beyond_all_means_still_give_an_interval():
     lower, upper = betting_confidence_sequence([1.0] * 1000 + [-1.0] * 1000)
     assert lower < 0 < upper
+    # Of the last look alone, so the lower bound is the mean that just it refutes at α/2 = 1/40.
+    gains, losses = (
+        np.log1p(np.array(GRID) * (value - lower) / (1 + lower)) * 1000 for value in (1, -1)
+    )
+    log_e = np.logaddexp.reduce(gains + losses) - math.log(len(GRID))
+    assert log_e == pytest.approx(math.log(40), abs=1e-4)
     assert betting_confidence_sequence([]) == (-1.0, 1.0)
 
 
@@ -343,6 +349,7 @@ def test_looks_that_were_not_reached_say_nothing():
     assert horizon_crossed([1.0] * 20, looks)
     assert not horizon_crossed([0.0] * 100, looks)
     assert not horizon_crossed([-1.0] * 100, looks)
-    for n, alpha in ((9, 0.05), (100, 0.6)):
-        with pytest.raises(ValueError):  # noqa: PT011
+    assert [look.tasks for look in horizon_looks(10, 0.5)] == [2, 4, 6, 8, 10]
+    for n, alpha, message in ((9, 0.05, "n must be"), (100, 0.6, "alpha must be at most")):
+        with pytest.raises(ValueError, match=message):
             horizon_looks(n, alpha)

@@ -79,6 +79,20 @@ def test_the_seed_and_nothing_else_decides_the_draws():
         assert len({interval(seed) for seed in range(12)}) > 1
 
 
+def test_the_documented_options_are_the_defaults():
+    predictions, groups = grouped((4001, 5003), (3001, 5011), (3203, 5009))
+    probs, labels = [i / 1000 for i in range(1000)], [1, 0] * 500
+    options = {"alpha": 0.05, "resamples": 1000, "seed": 0}
+    for interval in (
+        lambda **given: ece_interval(probs, labels, **given),
+        lambda **given: rho_bias_interval(predictions, groups, **given),
+        lambda **given: fairness_interval(predictions, predictions[::-1], groups, **given),
+    ):
+        assert interval() == interval(**options)
+        assert interval() != interval(**options | {"seed": 1})
+        assert interval() != interval(**options | {"resamples": 19})
+
+
 def test_the_draws_are_the_same_on_every_machine_and_for_ever():
     predictions, groups = grouped((85, 100), (70, 100))
     probs = [0.5 + 0.0025 * i for i in range(200)]

@@ -167,6 +167,7 @@ def test_values_are_compared_by_kind():
     for wrong in ("5", True, None, [5], {"n": 5}, 6):
         assert field_f1({"n": wrong}, {"n": 5}) == 0.0
     assert field_f1({"n": True}, {"n": 1}) == 0.0
+    assert field_f1({"n": True}, {"n": False}) == field_f1({"n": False}, {"n": None}) == 0.0
     assert field_f1({"n": None}, {"n": None}) == 1.0
     assert field_f1({"n": []}, {"n": {}}) == 0.0
 
@@ -286,6 +287,13 @@ def test_robustness_refuses_what_it_cannot_compare(original, perturbed, message)
     for forms in (perturbed, np.array(perturbed)):
         with pytest.raises(ValueError, match=message):
             robustness(original, forms)
+
+
+def test_robustness_of_more_rows_than_one_block_holds():
+    rng = np.random.default_rng(3)
+    original, perturbed = rng.integers(0, 3, 40_000) / 2, rng.random((40_000, 2))
+    rows = robustness(original.tolist(), perturbed.tolist())
+    assert robustness(original, perturbed) == rows
 
 
 def test_a_mean_does_not_depend_on_the_order():

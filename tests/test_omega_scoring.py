@@ -197,6 +197,19 @@ def test_linf_refuses_what_it_cannot_mean_even_under_a_veto(w, m, cost, lambda_c
             linf(w, m, cost, lambda_c, ethical_ok)
 
 
+def test_what_does_not_match_is_named():
+    for w, m, message in (
+        ({"U": 1}, {"S": 0.5}, r"keys differ: weights \['U'\], metrics \['S'\]"),
+        ({"U": 1}, [0.5], "both be mappings"),
+        ([1], {"U": 0.5}, "both be mappings"),
+        ([1], [0.5, 0.5], "weights 1, metrics 2"),
+        ({"U": 1}, {"U": 85}, r"metrics\[U\] must lie in"),
+        ([1, -1], [0.5, 0.5], r"weights\[1\] must be at least 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            linf(w, m)
+
+
 # --- the gate
 
 

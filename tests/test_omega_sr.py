@@ -54,6 +54,23 @@ def test_min_soft_falls_from_the_harmonic_mean_to_the_minimum(a, b, c):
     assert softer == pytest.approx(min(a, b, c), rel=1e-5)
 
 
+def test_a_light_minimum_keeps_its_digits():
+    # To fifty digits 0.58629309667909092; the sum is 7e-8 of its terms here.
+    value = sr_omega(1, True, 1, 0.0625, "min_soft", [1.0, 118771.0, 0.001953125], p=-8)
+    assert value == pytest.approx(0.58629309667909092, rel=1e-14)
+
+
+@given(
+    st.lists(st.floats(0, 1), min_size=3, max_size=3),
+    st.lists(st.sampled_from([0.0, 5e-324, 1e-300, 1.0, 1e308]), min_size=3, max_size=3),
+    st.sampled_from([-1e-300, -1e-9, -1.0, -5.0, -1e6, -1e300]),
+)
+def test_nothing_overflows_for_any_finite_weights_and_powers(components, weights, p):
+    if max(weights) > 0:
+        value = sr_omega(components[0], True, *components[1:], "min_soft", weights, p)
+        assert min(components) <= value <= max(components)
+
+
 def test_weights_shift_the_mean():
     assert sr_omega(0.5, True, 1, 1, weights=[2, 1, 1]) == pytest.approx(4 / (2 / 0.5 + 2))
 

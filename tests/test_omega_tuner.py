@@ -93,6 +93,29 @@ def test_the_first_step_is_adagrad_and_the_second_remembers_it():
     assert second == pytest.approx(first + reach * 0.01 * 4 / 5)
 
 
+def test_a_gradient_that_is_next_to_nothing_makes_half_a_step():
+    after = OnlineTuner(warmup=0).update(0.0, {"tau": 1e-12 / 0.45})
+    assert after["tau"] == pytest.approx(0.70 + 0.45 * 0.01 / 2)
+
+
+def test_ranges_and_starting_values_are_the_documented_ones():
+    assert dict(RANGES) == {
+        "kappa": (1.0, 10.0),
+        "lambda_c": (0.05, 2.0),
+        "wU": (0.05, 0.8),
+        "wS": (0.05, 0.8),
+        "wC": (0.05, 0.8),
+        "wL": (0.05, 0.8),
+        "beta_min": (0.005, 0.1),
+        "tau": (0.5, 0.95),
+    }
+    start = [2.0, 0.5, 0.3, 0.3, 0.2, 0.2, 0.02, 0.70]
+    assert dict(DEFAULTS) == dict(zip(RANGES, start, strict=True))
+    tuner = OnlineTuner()
+    assert (tuner.learning_rate, tuner.max_delta, tuner.warmup) == (0.01, 0.02, 5)
+    assert tuner.method == "adagrad"
+
+
 def test_steps_are_cut_to_the_cap():
     after = OnlineTuner(learning_rate=1.0, warmup=0).update(0.0, {"kappa": 1.0, "beta_min": -1.0})
     assert after["kappa"] == pytest.approx(2.02)
@@ -205,6 +228,7 @@ def test_unknown_gradients_and_unknown_objectives_are_refused():
         ("ons", {"matrix": np.eye(8)[::-1].tolist()}, ValueError),
         ("ons", {"matrix": np.triu(np.ones((8, 8))).tolist()}, ValueError),
         ("ons", {"matrix": np.zeros((8, 8)).tolist()}, ValueError),
+        ("ons", {"matrix": np.diag([1.0] * 7 + [-1.0]).tolist()}, ValueError),
         ("ons", {"matrix": [[math.nan] * 8] * 8}, ValueError),
         ("ons", {"frozen": ["kapa"]}, ValueError),
         ("ons", {"moved": {"kapa": 1}}, ValueError),
@@ -246,6 +270,14 @@ def test_the_newton_step_leaves_alone_what_has_no_gradient_of_its_own():
     assert after["kappa"] > before["kappa"]
     assert {n for n in RANGES if after[n] != before[n]} == {"kappa"}
     assert tuner.update(0.0, {}) == after
+
+
+def test_gradients_beyond_a_thousand_are_cut_in_the_newton_step():
+    steps = []
+    for slope in (1e3 / 0.45, 1e9, -1e9):
+        after = OnlineTuner(learning_rate=10.0, warmup=0, method="ons").update(0.0, {"tau": slope})
+        steps.append((after["tau"] - 0.70) / 0.45)
+    assert steps == pytest.approx([0.01, 0.01, -0.01])
 
 
 def test_the_newton_step_climbs_a_concave_objective():
@@ -391,6 +423,7 @@ def test_gradients_are_slopes_of_the_objective_even_at_the_end_of_a_range():
     below = replay_objective({**edge, "tau": 0.95 - 0.05 * 0.45}, GOOD)
     rise = replay_objective(edge, GOOD) - below
     assert gradient == pytest.approx(rise / (0.05 * 0.45))
+    assert replay_gradients(edge, GOOD) == replay_gradients(edge, GOOD, h=0.05)
     with pytest.raises(ValueError, match="h must lie"):
         replay_gradients(DEFAULTS, GOOD, h=0)
 

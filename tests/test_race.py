@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penin_core import Candidate, Configuration, EvaluationFailed, Measurement, Task
-from penin_core.league.race import RaceResult, race
+from penin_core.league.race import RaceResult, race, rounds
 
 CHAMPION = Candidate(config=Configuration(provider="p", model="champion"))
 TASKS = [Task(id=f"t{n}", input="q", split="select") for n in range(200)]
@@ -38,7 +38,7 @@ class Track:
         return [count for model, count in self.log if model == name]
 
 
-def run(table, first_round=10, tasks=TASKS, margin=0.05, champion=0.5):
+def run(table, first_round=10, tasks=TASKS, margin=0.05, champion=0.5, worth=lambda *_: ""):
     """Race everybody in ``table``; return the track, the result and the finalist's name."""
     track, result, seen = Track({"champion": champion, **table}), RaceResult(), []
     asyncio.run(
@@ -50,6 +50,7 @@ def run(table, first_round=10, tasks=TASKS, margin=0.05, champion=0.5):
             first_round=first_round,
             lambda_c=0.5,
             margin=margin,
+            worth=worth,
             watch=seen.append,
             result=result,
         )
@@ -145,6 +146,29 @@ def test_fewer_tasks_than_a_round_wants_are_all_used():
     assert finalist == "c7"
     assert track.rounds("c7") == [10, 15, 15]
     assert run({"a": 0.6}, 10, TASKS[:4])[0].rounds("a") == [4]
+
+
+@pytest.mark.parametrize("count", range(1, 12))
+def test_the_last_round_asks_four_times_the_tasks_of_the_first(count):
+    track, result, _ = run({f"c{n}": 0.6 + n / 100 for n in range(count)})
+    asked = {}
+    for name, tasks in track.log:
+        asked.setdefault(tasks, []).append(name)
+    assert [(len(who) - 1, tasks) for tasks, who in asked.items()] == rounds(count, 10, 200)
+    assert max(asked) >= 40
+    assert set(result.gains) == {challenger(f"c{n}").hash for n in range(count)}
+
+
+def test_a_finalist_that_is_not_worth_a_confirmation_is_raced_out_and_the_next_may_be():
+    def worth(found, before, gain):
+        assert before.U == 0.5
+        assert gain == pytest.approx((found.U - 0.5) * math.exp(-0.25))
+        return "too little" if found.U > 0.7 else ""
+
+    table = {"a": 0.8, "b": 0.6}
+    _, result, finalist = run(table, worth=worth)
+    assert finalist == "b"
+    assert named(table, result.raced_out) == {"a": "raced_out: too little"}
 
 
 def test_a_challenger_that_cannot_be_measured_fails_and_the_race_goes_on():

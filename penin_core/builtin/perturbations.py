@@ -14,6 +14,29 @@ import numpy as np
 
 Perturbation = Callable[[str, np.random.Generator, frozenset[str]], str]
 
+#: Phrases that say the same, both ways; contractions as in everyday English.
+PARAPHRASES = (
+    ("I would like", "I'd like"),
+    ("I am", "I'm"),
+    ("do not", "don't"),
+    ("does not", "doesn't"),
+    ("cannot", "can't"),
+    ("is not", "isn't"),
+    ("it is", "it's"),
+    ("we will", "we'll"),
+    ("could you please", "could you kindly"),
+    ("how do I", "how can I"),
+    ("want to", "would like to"),
+    ("thank you", "thanks"),
+)
+
+#: Words that tie a sentence of an instruction to its place.
+_ORDERED = re.compile(
+    r"\b(?:first|second|third|then|next|finally|last|after|afterwards|before|above|below|following"
+    r"|follows|previous|it|this|that|these|those|they|them|otherwise|also|but|however)\b|[0-9][.)]",
+    re.IGNORECASE,
+)
+
 GREETINGS = ("Hello. ", "Hi team. ", "Good morning. ")
 
 
@@ -44,12 +67,49 @@ def greeting(text: str, rng: np.random.Generator, protected: frozenset[str]) -> 
     return GREETINGS[int(rng.integers(len(GREETINGS)))] + text
 
 
+def paraphrase(text: str, rng: np.random.Generator, protected: frozenset[str]) -> str:
+    """Replace one phrase of the table by the other one that says the same."""
+    taken = _protected_characters(text, protected)
+    pairs = [*PARAPHRASES, *(pair[::-1] for pair in PARAPHRASES)]
+    found = [
+        (*match.span(), _cased(other, match.group()))
+        for phrase, other in pairs
+        for match in re.finditer(rf"\b{re.escape(phrase)}\b", text, re.IGNORECASE)
+        if taken.isdisjoint(range(*match.span()))
+    ]
+    if not found:
+        return text
+    start, end, other = sorted(found)[int(rng.integers(len(found)))]
+    return text[:start] + other + text[end:]
+
+
+def reorder(text: str, rng: np.random.Generator, protected: frozenset[str]) -> str:
+    """Put the sentences of an instruction into another order, where none refers to another."""
+    sentences = re.split(r"(?<=[.!?])\s+", text.strip())
+    if len(sentences) < 2 or _ORDERED.search(text):
+        return text
+    turn = 1 + int(rng.integers(len(sentences) - 1))
+    return " ".join(sentences[turn:] + sentences[:turn])
+
+
 PERTURBATIONS: dict[str, Perturbation] = {
     "whitespace": whitespace,
     "typo": typo,
     "case": case,
     "greeting": greeting,
+    "paraphrase": paraphrase,
 }
+
+#: These change the instruction that a task itself carries, not its input.
+INSTRUCTION_PERTURBATIONS: dict[str, Perturbation] = {"reorder": reorder}
+
+#: What robustness applies unless told otherwise.
+DEFAULT_PERTURBATIONS = ("whitespace", "typo", "case", "greeting")
+
+
+def _cased(text: str, like: str) -> str:
+    """Return ``text``, beginning in upper case where ``like`` does."""
+    return text[0].upper() + text[1:] if like[0].isupper() else text
 
 
 def _choose(options: list[int], rng: np.random.Generator) -> int | None:

@@ -197,13 +197,13 @@ def running(place: Place) -> Configuration:
 
 def fresh_confirm_tasks(place: Place, suite: Suite) -> tuple[list[Task], int]:
     """Return the confirm tasks that can still prove something, and the confirmations so far."""
-    from penin_core.league.confirmation import fresh_tasks
+    from penin_core.league.campaign import Campaign, campaign_of, fresh_tasks
 
-    if not place.has_ledger:
-        return suite.split("confirm"), 0
-    with open_ledger(place) as ledger:
-        promotions = [entry.body for entry in ledger.events("PROMOTE")]
-        return fresh_tasks(suite, promotions), len(ledger.events("CONFIRM"))
+    campaign = Campaign()
+    if place.has_ledger:
+        with open_ledger(place) as ledger:
+            campaign = campaign_of(ledger)
+    return fresh_tasks(suite, campaign), campaign.earlier
 
 
 @contextmanager

@@ -51,6 +51,15 @@ class Database:
             # Prompts and answers are private; SQLite gives its side files the mode of this one.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._connection = sqlite3.connect(path, timeout=30.0, isolation_level=None)
+        try:
+            self._prepare(schema)
+        except BaseException:
+            self._connection.close()
+            os.close(self._lock)
+            raise
+
+    def _prepare(self, schema: str) -> None:
+        with self._named_errors():
             with self._locked():
                 self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=FULL")

@@ -21,9 +21,11 @@ from penin_core.omega.evidence import betting_confidence_sequence
 from penin_core.records import Candidate, Confirmation, Estimate, Task, TaskRow
 from penin_core.suites import MIN_CONFIRM
 
-from .campaign import cluster_of
+from .campaign import cluster_of, task_mark
 from .looks import Evidence, Pair, pair_of, units
 from .plans import Plan
+
+__all__ = ["FinalistFailed", "Outcome", "Pair", "Plan", "concluded", "confirm", "task_mark"]
 
 #: With fewer further tasks than this no gain is estimated.
 LEAST_FURTHER = 20
@@ -38,12 +40,16 @@ class Asks(Protocol):
 
 @dataclass
 class Outcome:
-    """The confirmation and its pairs; ``further`` are those of the estimate, after the proof."""
+    """The confirmation and its pairs; ``further`` are those of the estimate, after the proof.
+
+    ``order`` are the ids of all tasks of the plan, asked or not.
+    """
 
     confirmation: Confirmation
     pairs: list[Pair] = field(default_factory=list)
     tasks: Sequence[Task] = ()
     further: list[Pair] = field(default_factory=list)
+    order: Sequence[str] = ()
 
     @property
     def asked(self) -> int:
@@ -87,8 +93,9 @@ async def confirm(
             break
     proved = evidence.proved and len(pairs) >= MIN_CONFIRM
     further = await sides.ask(plan.further(len(pairs))) if proved else []
-    confirmation = _concluded(plan, evidence, pairs, further, proved=proved)
-    return Outcome(confirmation, pairs, plan.tasks[: len(pairs)], further)
+    confirmation = concluded(plan, pairs, further, evidence)
+    order = [task.id for task in plan.tasks]
+    return Outcome(confirmation, pairs, plan.tasks[: len(pairs)], further, order)
 
 
 class _Sides:
@@ -133,9 +140,18 @@ def _require_both(before: Sequence[TaskRow], after: Sequence[TaskRow]) -> None:
         raise FinalistFailed(str(error), hint=error.hint) from None
 
 
-def _concluded(
-    plan: Plan, evidence: Evidence, pairs: Sequence[Pair], further: Sequence[Pair], *, proved: bool
+def concluded(
+    plan: Plan,
+    pairs: Sequence[Pair],
+    further: Sequence[Pair] = (),
+    evidence: Evidence | None = None,
 ) -> Confirmation:
+    """Return what the pairs of a plan prove; the ``evidence`` is derived from them unless given."""
+    if evidence is None:
+        evidence = plan.evidence()
+        for difference, saving in units(pairs):
+            evidence.look(difference, saving)
+    proved = evidence.proved and len(pairs) >= MIN_CONFIRM
     differences = [pair.difference for pair in pairs]
     values = [difference for difference, _ in units(pairs)]
     return Confirmation(
@@ -154,7 +170,7 @@ def _concluded(
         errors=sum(pair.champion is None or pair.challenger is None for pair in pairs),
         seed=plan.seed,
         order_digest=plan.order_digest,
-        stopped="proved" if evidence.proved else "tasks",
+        stopped="proved" if proved else "tasks",
         further=_estimate(further),
     )
 

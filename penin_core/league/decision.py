@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
+from penin_core.omega.evidence import campaign_alpha, crossed
 from penin_core.omega.scoring import LINF_WEIGHTS, linf_harmonic, score_gate
 from penin_core.records import Axis, Confirmation, Decision, GuardResult, Measurement
 from penin_core.settings import Margins
@@ -56,25 +58,27 @@ def decide(
     guards: Sequence[GuardResult],
     confirmation: Confirmation,
     margins: Margins,
+    lost: float = 0.0,
 ) -> Decision:
-    """Decide about one finalist: both the rule and the evidence must agree to promote."""
-    missing = [axis for axis in axes if getattr(finalist, axis) is None]
-    if missing:
-        return Decision(verdict="fail", reason=f"not measured: {', '.join(missing)}")
-    if any(getattr(champion, axis) is None for axis in axes):
-        return Decision(verdict="fail", reason="the champion could not be measured")
-    guards_ok = bool(guards) and all(guard.ok is True for guard in guards)
+    """Decide about one finalist: both the rule and the evidence must agree to promote.
+
+    ``lost`` is the utility that earlier promotions gave away; the margin of U is for all together.
+    """
+    if flaw := _flaw(finalist, champion, axes, params, margins, lost):
+        return Decision(verdict="fail", reason=flaw)
+    guards_ok = bool(guards) and all(_agrees(guard) for guard in guards)
     scored = gate(finalist, axes, params)
     new = linf(finalist, axes, params, ethical_ok=guards_ok)
     delta = new - linf(champion, axes, params, ethical_ok=True)
-    name, loss, allowed = worst_loss(finalist, champion, axes, margins)
+    left = margins.model_copy(update={"U": max(0.0, margins.U - lost)})
+    name, loss, allowed = worst_loss(finalist, champion, axes, left)
     rule = decide_promotion(scored, delta, guards_ok, params["beta_min"])
-    proved = confirmation.proved is True and confirmation.n >= MIN_CONFIRM
-    veto = [guard.guard for guard in guards if guard.ok is not True]
+    proved = holds(confirmation)
+    veto = [str(getattr(guard, "guard", guard)) for guard in guards if not _agrees(guard)]
     if veto or not guards:
         verdict, reason = rule, f"vetoed by {', '.join(veto) or 'no guard at all'}"
     elif loss > allowed + 1e-12:
-        verdict, reason = "rollback", f"{name} is worse by {loss:.3f}, the margin is {allowed}"
+        verdict, reason = "rollback", _beyond(name, loss, allowed, lost)
     elif rule == "promote" and proved:
         verdict, reason = "promote", f"{confirmation.claim}, proved on {confirmation.n} tasks"
     elif rule == "rollback":
@@ -82,7 +86,8 @@ def decide(
     elif proved:
         verdict, reason = "canary", _shortfall(scored, delta, params["beta_min"])
     else:
-        verdict, reason = "canary", f"not proved on {confirmation.n} tasks: parked"
+        n = getattr(confirmation, "n", "no")
+        verdict, reason = "canary", f"not proved on {n} tasks: parked"
     return Decision(
         verdict=verdict,
         reason=reason,
@@ -93,6 +98,79 @@ def decide(
         delta_score=scored.score - gate(champion, axes, params).score,
         worst_axis=name if loss > 0 else None,
     )
+
+
+def holds(confirmation: Confirmation) -> bool:
+    """Return whether a confirmation proves its claim: by its own word, and by its own numbers.
+
+    A level that is not that of its place in the campaign, too few tasks, or e-values that have not
+    reached it prove nothing.
+    """
+    try:
+        t, alpha = confirmation.t, confirmation.alpha
+        if confirmation.proved is not True or not _finite(confirmation.n):
+            return False
+        if confirmation.n < MIN_CONFIRM or alpha != campaign_alpha(t):
+            return False
+        if confirmation.claim not in ("better", "cheaper"):
+            return False
+        if confirmation.mode == "horizon":
+            return True
+        values = [confirmation.log_e]
+        if confirmation.claim == "cheaper":
+            values.append(confirmation.log_e_cost)  # type: ignore[arg-type]
+        return confirmation.mode == "anytime" and all(
+            _number(value) and crossed(value, alpha) for value in values
+        )
+    except (ValueError, TypeError, AttributeError):
+        return False
+
+
+def _flaw(
+    finalist: Measurement,
+    champion: Measurement,
+    axes: Sequence[Axis],
+    params: Mapping[str, float],
+    margins: Margins,
+    lost: float,
+) -> str:
+    """Return in words what is missing or is no number; empty where all can be computed."""
+    for who, measured in (("", finalist), ("of the champion", champion)):
+        wrong = [axis for axis in axes if not _unit(getattr(measured, axis, None))]
+        if wrong or not axes:
+            return f"not measured: {', '.join(wrong) or 'anything'} {who}".rstrip()
+        groups = measured.groups
+        if not isinstance(groups, Mapping) or not all(map(_unit, groups.values())):
+            return f"the groups {who} are no numbers".replace("  ", " ")
+    if finalist.suite_hash != champion.suite_hash:
+        return "finalist and champion were measured on different suites"
+    needed = ("wU", "wS", "wC", "wL", "tau", "beta_min", "lambda_c")
+    if unknown := [name for name in needed if not _finite(params.get(name))]:
+        return f"parameter {unknown[0]} is {params.get(unknown[0])!r}"
+    limits = [getattr(margins, name, None) for name in (*axes, "group")]
+    if not all(map(_unit, limits)) or not _finite(lost) or lost < 0:
+        return "a margin is no number in [0, 1]"
+    return ""
+
+
+def _agrees(guard: object) -> bool:
+    return isinstance(guard, GuardResult) and guard.ok is True
+
+
+def _unit(value: object) -> bool:
+    return _finite(value) and 0.0 <= value <= 1.0  # type: ignore[operator]
+
+
+def _number(value: object) -> bool:
+    """Return whether it is a float; an e-value may be infinite, it may not be NaN."""
+    return isinstance(value, float) and not math.isnan(value)
+
+
+def _beyond(name: str, loss: float, allowed: float, lost: float) -> str:
+    reason = f"{name} is worse by {loss:.3f}, the margin is {allowed:.3g}"
+    if name == "axis U" and lost > 0:
+        reason += f" after {lost:.3f} that earlier promotions gave away"
+    return reason
 
 
 def gate(measured: Measurement, axes: Sequence[Axis], params: Mapping[str, float]) -> Scored:
@@ -151,4 +229,6 @@ def _shortfall(scored: Scored, delta: float, beta_min: float) -> str:
 
 
 def _finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max

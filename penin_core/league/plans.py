@@ -6,7 +6,7 @@ Also what decides whether a finalist is worth one: a confirmation spends alpha, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
 from typing import Any
@@ -37,7 +37,10 @@ _MOST_FOR_POWER = 2000
 
 @dataclass(frozen=True)
 class Plan:
-    """What is fixed before the first call. ``reserve`` follows ``tasks`` in the same order."""
+    """What is fixed before the first call. ``reserve`` follows ``tasks`` in the same order.
+
+    ``planned`` is the number of units of evidence, where the tasks themselves do not tell it.
+    """
 
     claim: Claim
     t: int
@@ -47,6 +50,7 @@ class Plan:
     reserve: Sequence[Task] = ()
     mode: EvidenceMode = "anytime"
     cluster: str | None = None
+    planned: int | None = None
 
     @property
     def order_digest(self) -> str:
@@ -80,21 +84,27 @@ class Plan:
 
     def evidence(self) -> Evidence:
         """Return the test of this plan, nothing looked at yet."""
-        return evidence_for(self.claim, self.alpha, self.mode, len(self.ends))
+        return evidence_for(self.claim, self.alpha, self.mode, self.planned or len(self.ends))
 
     def further(self, n: int) -> Sequence[Task]:
         """Return the tasks after the first ``n`` from which the gain is estimated."""
         return [*self.tasks, *self.reserve][n : n + FURTHER]
 
-    def declaration(self, champion: Candidate, finalist: Candidate, suite: Suite) -> dict[str, Any]:
-        """Return the body of the ledger entry that stands before the first call."""
+    def declaration(
+        self, champion: Candidate, finalist: Candidate, suite: Suite, seed: int
+    ) -> dict[str, Any]:
+        """Return the body of the ledger entry that stands before the first call.
+
+        ``seed`` is that of the answers; the plan's own is that of the order.
+        """
         return {
             "rule": RULES[self.mode],
             "mode": self.mode,
             "claim": self.claim,
             "t": self.t,
             "alpha": self.alpha,
-            "seed": self.seed,
+            "seed": seed,
+            "order_seed": self.seed,
             "order_digest": self.order_digest,
             "n_tasks": len(self.tasks),
             "n_units": len(self.ends),
@@ -151,7 +161,12 @@ def _together(ordered: Sequence[Task], count: int, column: str) -> bool:
 
 
 def continued(
-    plan: Plan, campaign: Campaign, champion: Candidate, finalist: Candidate, suite: Suite
+    plan: Plan,
+    campaign: Campaign,
+    seed: int,
+    champion: Candidate,
+    finalist: Candidate,
+    suite: Suite,
 ) -> Plan | None:
     """Return the plan of the confirmation that stands open, if it is this one; else None.
 
@@ -162,17 +177,8 @@ def continued(
     if standing is None:
         return None
     t = standing["t"]
-    same = Plan(
-        plan.claim,
-        t,
-        campaign_alpha(t),
-        plan.seed,
-        plan.tasks,
-        plan.reserve,
-        plan.mode,
-        plan.cluster,
-    )
-    return same if standing == same.declaration(champion, finalist, suite) else None
+    same = replace(plan, t=t, alpha=campaign_alpha(t))
+    return same if standing == same.declaration(champion, finalist, suite, seed) else None
 
 
 def claim_for(finalist: Measurement, champion: Measurement) -> Claim:
@@ -193,3 +199,18 @@ def worthwhile_gain(tasks: int, t: int) -> float:
     """
     least = smallest_provable_gain(min(tasks, _MOST_FOR_POWER), campaign_alpha(t))
     return WORTH * (1.0 if least is None else least)
+
+
+def why_not_worth(
+    finalist: Measurement, champion: Measurement, gained: float, tasks: int, t: int
+) -> str:
+    """Return in words why the t-th confirmation on so many tasks is not worth it; empty if it is.
+
+    ``gained`` is what the finalist gained in L∞ in the race.
+    """
+    if claim_for(finalist, champion) == "cheaper":
+        few = f"L∞ rose by {gained:.3f}, a confirmation that it is cheaper takes {WORTH_LINF}"
+        return few if gained < WORTH_LINF else ""
+    gain, least = (finalist.U or 0.0) - (champion.U or 0.0), worthwhile_gain(tasks, t)
+    few = f"a gain of {gain:.3f} on {finalist.n_tasks} tasks, a confirmation takes {least:.3f}"
+    return few if gain < least else ""

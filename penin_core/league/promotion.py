@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from penin_core.errors import PromotionRefused, StateError
-from penin_core.league.confirmation import task_mark
+from penin_core.league.campaign import task_mark
 from penin_core.league.decision import decide_promotion
 from penin_core.ledger.artifacts import read_run
 from penin_core.ledger.champion import (
@@ -114,8 +114,12 @@ class LeagueOrchestrator:
             raise StateError(
                 f"the configuration stored for run {run['id']} is not the measured one"
             )
-        pairs = files.get("pairs.jsonl", b"").splitlines()
-        return config, [task_mark(json.loads(pair)["task"]) for pair in pairs]
+        pairs = [
+            json.loads(line)
+            for name in ("pairs.jsonl", "further.jsonl")
+            for line in files.get(name, b"").splitlines()
+        ]
+        return config, [task_mark(pair["task"]) for pair in pairs]
 
     def _objections(self, run: Mapping[str, Any], champion: Champion) -> list[str]:
         """Return every reason against promoting this run today, in words."""
@@ -138,6 +142,25 @@ class LeagueOrchestrator:
             not in self.quarantined(),
         }
         return [objection for objection, ok in checks.items() if not ok]
+
+
+def utility_lost(ledger: WORMLedger) -> float:
+    """Return the utility that the promotions behind the present champion gave away, together.
+
+    Every promotion on evidence counts with what it lost against its predecessor on the same tasks;
+    what others gained is not set off. So many small losses cannot add up beyond one margin.
+    """
+    made = {e.body["run_id"]: e.body for e in ledger.events("PROMOTE") if e.body.get("run_id")}
+    history, lost, seen = champions(ledger), 0.0, set[str]()
+    run_id = history[-1].run_id if history else None
+    while run_id is not None and run_id in made and run_id not in seen:
+        seen.add(run_id)
+        run = ledger.run(run_id)
+        before = ledger.entry(run["idx"]).body.get("detail", {}).get("before", {}).get("U")
+        if before is not None and run["u_score"] is not None:
+            lost += max(0.0, before - run["u_score"])
+        run_id = made[run_id].get("previous_run_id")
+    return lost
 
 
 def promotion_body(

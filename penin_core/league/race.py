@@ -16,6 +16,10 @@ from penin_core.omega.scoring import linf_harmonic
 from penin_core.records import Candidate, Evaluation, Measurement, Task
 
 Watch = Callable[[Evaluation], None]
+#: Finalist, champion and the gain in L∞ -> why a confirmation is not worth it, empty if it is.
+Worth = Callable[[Measurement, Measurement, float], str]
+#: The last round asks at least so many times the tasks of the first.
+LAST_ROUND = 4
 #: Told, after a round, how the champion did in it, and who has dropped out so far and why.
 Ranked = Callable[[Measurement, Mapping[str, str]], None]
 
@@ -28,6 +32,8 @@ class RaceResult:
     measured: dict[str, Measurement] = field(default_factory=dict)
     raced_out: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    #: L∞ over utility and cost, less the champion's on the same tasks, in the last round of each.
+    gains: dict[str, float] = field(default_factory=dict)
 
 
 async def race(
@@ -39,58 +45,101 @@ async def race(
     first_round: int,
     lambda_c: float,
     margin: float,
+    worth: Worth,
     watch: Watch,
     result: RaceResult,
     ranked_out: Ranked = lambda champion, out: None,
 ) -> None:
     """Halve the field on growing numbers of tasks; rank by L∞ over utility and cost only.
 
-    Of the last two, the better one goes on that ranks above the champion on the same tasks and
-    costs no more than the margin allows: otherwise there is nothing to confirm. ``result`` is
-    filled as the race goes, so that what is known survives when money or time end it.
+    Of the last two, the better one goes on that ranks above the champion on the same tasks, costs
+    no more than the margin allows, and is ``worth`` a confirmation: otherwise there is nothing to
+    confirm. ``result`` is filled as the race goes, so that what is known survives when money or
+    time end it.
     """
-    runners, count = list(challengers), min(first_round, len(tasks))
+    runners, count = list(challengers), 0
     while runners:
+        count = tasks_of_round(len(runners), count, first_round, len(tasks))
         seen = tasks[:count]
         reference = await battery.measure(champion, seen, axes=("U", "C"))
         if reference.U is None:
             raise EvaluationFailed("the champion's utility could not be measured")
         result.measured[champion.hash] = reference
         runners = [c for c in runners if await _measured(battery, c, seen, result, watch)]
-        linf = {c.hash: _linf(result.measured[c.hash], lambda_c) for c in runners}
+        linf = {c.hash: race_linf(result.measured[c.hash], lambda_c) for c in runners}
+        least = race_linf(reference, lambda_c)
+        result.gains |= {key: value - least for key, value in linf.items()}
         ranked = sorted(runners, key=lambda c: (-linf[c.hash], c.hash))
-        if len(ranked) <= 2:
-            least, most = _linf(reference, lambda_c), (reference.C or 0.0) + margin
-            _choose(result, ranked, linf, least, most)
+        if len(ranked) <= 2 and count >= min(LAST_ROUND * first_round, len(tasks)):
+            _choose(result, ranked, reference, lambda_c, margin, worth)
             ranked_out(reference, dict(result.raced_out))
             break
-        keep = len(ranked) // 2
+        keep = len(ranked) if len(ranked) <= 2 else len(ranked) // 2
         for place, candidate in enumerate(ranked[keep:], keep + 1):
             reason = f"raced_out: place {place} of {len(ranked)} after {len(seen)} tasks"
             result.raced_out[candidate.hash] = reason
         ranked_out(reference, dict(result.raced_out))
-        runners, count = ranked[:keep], min(2 * count, len(tasks))
+        runners = ranked[:keep]
+
+
+def tasks_of_round(runners: int, before: int, first_round: int, available: int) -> int:
+    """Return how many tasks a round asks, after one that asked ``before``."""
+    count = max(first_round, 2 * before)
+    return min(max(count, LAST_ROUND * first_round) if runners <= 2 else count, available)
+
+
+def rounds(challengers: int, first_round: int, available: int) -> list[tuple[int, int]]:
+    """Return runners and tasks of every round of a race in which nobody fails."""
+    found, runners, count = [], challengers, 0
+    while runners:
+        count = tasks_of_round(runners, count, first_round, available)
+        found.append((runners, count))
+        runners = 0 if runners <= 2 else runners // 2
+    return found
+
+
+def race_linf(measured: Measurement, lambda_c: float) -> float:
+    """Return L∞ over utility and cost, by which the race ranks."""
+    return linf_harmonic(
+        weights={"U": 1.0},
+        metrics={"U": measured.U or 0.0},
+        cost=measured.C or 0.0,
+        lambda_c=lambda_c,
+        ethical_ok=True,
+    )
 
 
 def _choose(
     result: RaceResult,
     ranked: Sequence[Candidate],
-    linf: Mapping[str, float],
-    least: float,
-    most: float,
+    reference: Measurement,
+    lambda_c: float,
+    margin: float,
+    worth: Worth,
 ) -> None:
-    """Make the best candidate finalist that is above ``least`` L∞ and not above ``most`` cost."""
+    """Make the best candidate finalist against whom nothing speaks."""
     for place, candidate in enumerate(ranked, 1):
-        key = candidate.hash
-        cost = result.measured[key].C or 0.0
-        if result.finalist is not None:
-            result.raced_out[key] = f"raced_out: place {place} of {len(ranked)} in the last round"
-        elif linf[key] <= least:
-            result.raced_out[key] = f"raced_out: L∞ {linf[key]:.3f}, the champion has {least:.3f}"
-        elif cost > most:
-            result.raced_out[key] = f"raced_out: cost {cost:.3f}, at most {most:.3f} is allowed"
+        found = result.measured[candidate.hash]
+        why_not = f"place {place} of {len(ranked)} in the last round"
+        if result.finalist is None:
+            why_not = _objection(found, reference, lambda_c, margin, worth)
+        if why_not:
+            result.raced_out[candidate.hash] = f"raced_out: {why_not}"
         else:
             result.finalist = candidate
+
+
+def _objection(
+    found: Measurement, reference: Measurement, lambda_c: float, margin: float, worth: Worth
+) -> str:
+    """Return what speaks against a confirmation, in words; empty if nothing does."""
+    linf, least = race_linf(found, lambda_c), race_linf(reference, lambda_c)
+    cost, most = found.C or 0.0, (reference.C or 0.0) + margin
+    if linf <= least:
+        return f"L∞ {linf:.3f}, the champion has {least:.3f}"
+    if cost > most:
+        return f"cost {cost:.3f}, at most {most:.3f} is allowed"
+    return worth(found, reference, linf - least)
 
 
 async def _measured(
@@ -112,13 +161,3 @@ async def _measured(
     result.measured[candidate.hash] = measured
     watch(Evaluation(candidate=candidate, stage="race", measurement=measured))
     return True
-
-
-def _linf(measured: Measurement, lambda_c: float) -> float:
-    return linf_harmonic(
-        weights={"U": 1.0},
-        metrics={"U": measured.U or 0.0},
-        cost=measured.C or 0.0,
-        lambda_c=lambda_c,
-        ethical_ok=True,
-    )

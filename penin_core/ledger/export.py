@@ -60,8 +60,8 @@ def export_log(
     """Sign the ledger if it can be, and write its signed part to ``folder``.
 
     A folder that holds an earlier part of this log is brought up to date; of files that are the
-    same nothing is written. ``reason`` says why a newer part could not be signed. Without ``attest``
-    the attestations, one per run and promotion, are left out.
+    same nothing is written. ``reason`` says why a newer part could not be signed. Without
+    ``attest``, or without the key, there are no attestations, of which each is a signature.
 
     Raises:
         StateError: nothing was ever signed, or the folder holds something else or cannot be
@@ -85,6 +85,8 @@ def export_log(
         signed = list(_envelopes(ledger, checkpoint, key)) if key and attest else []
         if signed:
             target.put(ATTESTATIONS, b"".join(line + b"\n" for line in signed))
+        else:
+            (folder / ATTESTATIONS).unlink(missing_ok=True)
         # Last: it says that all the others are there.
         target.put(CHECKPOINT, str(sealed.note).encode())
     except OSError as error:

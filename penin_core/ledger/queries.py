@@ -123,10 +123,11 @@ class Readable(ABC):
 
         Flags are booleans, and what was not measured is ``None``.
         """
-        where = "" if cycle_id is None else "WHERE cycle_id = ?1"
-        query = f"{SELECT['runs']} {where} ORDER BY idx DESC LIMIT ?2"
+        where = "" if cycle_id is None else "WHERE cycle_id = :cycle"
+        query = f"{SELECT['runs']} {where} ORDER BY idx DESC LIMIT :limit"
         with self._reading() as connection:
-            rows = connection.execute(query, (cycle_id, -1 if limit is None else limit))
+            values = {"cycle": cycle_id, "limit": -1 if limit is None else limit}
+            rows = connection.execute(query, values)
             return [_run_row(row) for row in rows]
 
     def run(self, run_id: str) -> dict[str, Any]:

@@ -120,10 +120,12 @@ class WORMLedger(queries.Readable, Appendable):
         this version makes them, and SQLite's own integrity check. A removed tail leaves no trace
         in this file: compare with the champion pointer or with a root that was kept elsewhere.
         """
-        with self._reading() as connection, _blank() as blank:
+        with self._reading() as connection:
             try:
                 connection.execute("BEGIN")
-                return _checked(connection, blank)
+                # An earlier version is complete in itself; the next append brings it forward.
+                with _blank(_pragma(connection, "user_version")) as blank:
+                    return _checked(connection, blank)
             except sqlite3.DatabaseError as error:
                 return Verification(False, 0, "", reason=f"{self.path} is damaged: {error}")
             finally:
@@ -213,10 +215,10 @@ def _checked(connection: sqlite3.Connection, blank: sqlite3.Connection) -> Verif
 
 
 @contextmanager
-def _blank() -> Iterator[sqlite3.Connection]:
-    """Give an empty ledger in memory."""
+def _blank(version: int | None = None) -> Iterator[sqlite3.Connection]:
+    """Give an empty ledger in memory, of the current schema version unless told."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        _migrate(connection, 0)
+        _migrate(connection, 0, version)
         yield connection
 
 
@@ -283,8 +285,8 @@ def _use_log(connection: sqlite3.Connection, path: Path) -> None:
         raise StateError(f"{path} cannot use a write-ahead log: journal_mode is {mode}")
 
 
-def _migrate(connection: sqlite3.Connection, version: int) -> None:
-    for step, statements in enumerate(MIGRATIONS[version:], version + 1):
+def _migrate(connection: sqlite3.Connection, version: int, until: int | None = None) -> None:
+    for step, statements in enumerate(MIGRATIONS[version:until], version + 1):
         connection.execute("BEGIN IMMEDIATE")
         for statement in statements:
             connection.execute(statement)

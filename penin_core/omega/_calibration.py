@@ -61,7 +61,7 @@ def expected_calibration_error(
     """
     terms = [_bin_terms(found) for found in binned(probs, labels, n_bins, scheme)]
     ece, floor, squared = (math.fsum(parts) / len(probs) for parts in zip(*terms, strict=True))
-    return CalibrationError(min(1.0, ece), min(1.0, floor), min(1.0, math.sqrt(max(0.0, squared))))
+    return CalibrationError(ece, floor, math.sqrt(max(0.0, squared)))
 
 
 def binned(probs: Numbers, labels: Outcomes, n_bins: int, scheme: str) -> list[Bin]:

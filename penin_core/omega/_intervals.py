@@ -157,4 +157,4 @@ def _quantile(distances: NDArray[np.float64], alpha: object) -> float:
     rank = math.ceil((1 - level(alpha)) * (len(distances) + 1) - 1e-9)
     if rank > len(distances):
         raise ValueError(f"{len(distances)} resamples are too few for alpha {alpha!r}")
-    return float(np.partition(distances, rank - 1)[rank - 1])
+    return float(np.sort(distances)[rank - 1])

@@ -103,7 +103,7 @@ def compute_ethics_attestation(
     ratio, the lower one of fairness. Consent and footprint are exact.
 
     Evidence that is missing, invalid, too little (``min_samples``, ``min_group_size``) or of
-    differing length does not raise: it gets its worst value, and a reason in the details.
+    differing length does not raise: it gets its worst value and a reason in the details.
 
     Raises: ValueError for wrong thresholds, or a declaration of an unknown name or without reason.
     """
@@ -131,13 +131,19 @@ def compute_ethics_attestation(
         details={
             "reasons": evidence.reasons,
             "calibration": ece.details,
-            "groups": group_table(evidence),
             "gates": _explained(gates, metrics, gated),
             "gated": gated,
-            "intervals": {name: _listed(metric) for name, metric in metrics.items()},
-            "n": sample_count(evidence),
+            **_described(evidence, metrics),
         },
     )
+
+
+def _described(evidence: Evidence, metrics: Mapping[str, Measured]) -> dict[str, object]:
+    return {
+        "groups": group_table(evidence),
+        "intervals": {name: _listed(metric) for name, metric in metrics.items()},
+        "n": sample_count(evidence),
+    }
 
 
 def _gated(name: str, metric: Measured, limits: Mapping[str, float]) -> float:

@@ -104,12 +104,28 @@ def _power_mean(pairs: Sequence[tuple[float, float]], p: float) -> float:
         return 0.0
     heaviest = max(weight for weight, _ in pairs)
     total = math.fsum(weight / heaviest for weight, _ in pairs)
-    # m · (Σŵ (x/m)^p)^(1/p) in logarithms, which keep their digits for p near 0 and for tiny m.
+    # m · (Σŵ (x/m)^p)^(1/p) in logarithms. Near 1 the sum is taken as its excess over 1, which
+    # keeps its digits for p near 0; far from 1 by its largest term, which does so for a minimum
+    # of little weight.
+    powers = [p * (math.log(value) - math.log(lowest)) for value in values]
+    shares = [weight / heaviest / total for weight, _ in pairs]
     excess = math.fsum(
-        weight / heaviest / total * math.expm1(p * (math.log(value) - math.log(lowest)))
-        for weight, value in pairs
+        share * math.expm1(power) for share, power in zip(shares, powers, strict=True)
     )
-    return min(highest, max(lowest, lowest * math.exp(math.log1p(excess) / p)))
+    log_sum = math.log1p(excess) if excess > -0.5 else _log_sum(pairs, powers)
+    return min(highest, max(lowest, lowest * math.exp(log_sum / p)))
+
+
+def _log_sum(pairs: Sequence[tuple[float, float]], powers: Sequence[float]) -> float:
+    """Return ln Σŵ·e^power, however small the weights."""
+    logs = [math.log(weight) for weight, _ in pairs]
+    terms = [log + power for log, power in zip(logs, powers, strict=True)]
+    return _log_sum_exp(terms) - _log_sum_exp(logs)
+
+
+def _log_sum_exp(logs: Sequence[float]) -> float:
+    top = max(logs)
+    return top + math.log(math.fsum(math.exp(log - top) for log in logs))
 
 
 def sr_awareness(ece: float | None) -> float | None:

@@ -83,21 +83,22 @@ def _words(text: str) -> str:
 
 def _named(answer: str, labels: Iterable[str]) -> set[str]:
     """Return the labels that stand in ``answer`` outside of every longer one."""
+    # Doubled, so that neighbouring labels do not share a space.
     rest, found = f" {answer} ".replace(" ", "  "), set()
     for label in sorted(labels, key=lambda label: (-len(label), label)):
-        place = f" {label} ".replace(" ", "  ")
+        place = f" {label.replace(' ', '  ')} "
         if place in rest:
             found.add(label)
-            rest = rest.replace(place, " \0 ")
+            rest = rest.replace(place, "\0")
     return found
 
 
 #: A run of digits with what may stand within a number; what it says is decided afterwards.
 _NUMERAL = re.compile(
     r"(?<![^\W_])(?<![0-9][.,])(?P<sign>[-+\u2212])?(?P<money>\s?[$€£¥]\s?)?"
-    r"(?P<digits>\.?[0-9](?:[0-9.,:/'’\u00a0\u202f]*[0-9])?(?:[eE][-+]?[0-9]+)?)"
+    r"(?P<digits>\.?[0-9](?:[0-9.,:/'’\u00a0\u202f]*[0-9])?(?:[eE][-+]?[0-9]{1,4})?)"
 )
-_PLAIN = re.compile(r"[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?|[0-9]+\.")
+_PLAIN = re.compile(r"[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?")
 _GROUPED = re.compile(r"[0-9]{1,3}(?:([,'’\u00a0\u202f])[0-9]{3})(?:\1[0-9]{3})*(?:\.[0-9]+)?")
 #: Numbers beyond the range of a double, or with more digits, are none.
 _MOST_DIGITS = 400

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 _NOTES = frozenset({"$schema", "$id", "$comment", "title", "description", "default", "examples"})
@@ -23,7 +23,7 @@ _TYPES: Mapping[str, Callable[[Any], bool]] = {
     "null": lambda value: value is None,
     "number": lambda value: _is_number(value),
     # 1.0 is an integer, as the specification has it.
-    "integer": lambda value: _is_number(value) and float(value).is_integer(),
+    "integer": lambda value: _is_number(value) and value == int(value),
 }
 
 Rule = Callable[[Any, Any], bool]
@@ -54,7 +54,7 @@ def _unique(items: list[Any], wanted: bool) -> bool:
 
 
 def _multiple(value: float, of: float) -> bool:
-    return Decimal(str(value)) % Decimal(str(of)) == 0
+    return Fraction(str(value)) % Fraction(str(of)) == 0
 
 
 #: Keyword -> (the type of value that it says something about, the rule).

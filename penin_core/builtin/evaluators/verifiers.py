@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NoReturn
 
 from pydantic import field_validator
 
@@ -91,7 +92,7 @@ class JsonSchema(Evaluator):
             check_schema(rule)
             self._checked.add(key)
         try:
-            value = json.loads(completions[0].text, parse_constant=_refuse)
+            value = json.loads(completions[0].text, parse_constant=_refuse, parse_float=_finite)
             return float(conforms(value, rule))
         except (ValueError, RecursionError):
             return 0.0
@@ -108,5 +109,10 @@ class JsonSchema(Evaluator):
         return rule
 
 
-def _refuse(constant: str) -> None:
+def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(literal: str) -> float:
+    number = float(literal)
+    return number if math.isfinite(number) else _refuse(literal)

@@ -1,56 +1,12 @@
-"""The built-in mutators: parameter sweeps, prompt variants, few-shot examples."""
+"""Prompt variants: other instructions, from templates."""
 
 from __future__ import annotations
 
-import copy
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
-from pydantic import Field
 
-from penin_core import Candidate, ComponentOptions, Example, Mutator, Task, example_of, hookimpl
-
-penin_api = 1
-
-TEMPERATURE = (0.1, 1.5)
-TOP_P = (0.5, 1.0)
-MAX_TOKENS = (100, 200, 500, 1000)
-_REDRAWS = 100
-
-
-def generate_param_sweeps(
-    base_cfg: Mapping[str, Any], n_challengers: int, seed: int
-) -> list[dict[str, Any]]:
-    """Return up to ``n_challengers`` copies of ``base_cfg`` with other sampling parameters.
-
-    temperature in [0.1, 1.5], top_p in [0.5, 1.0], both to three decimals, max_tokens one of 100,
-    200, 500, 1000. Deterministic in all arguments; neighbouring seeds share no variant stream. No
-    two are equal, none equals the base; where 100 redraws find nothing new there are fewer.
-
-    Raises:
-        ValueError: ``n_challengers`` is negative.
-    """
-    if n_challengers < 0:
-        raise ValueError(f"n_challengers must not be negative, not {n_challengers}")
-    base = json.dumps(base_cfg, sort_keys=True, default=str)
-    seen = {base}
-    variants = []
-    for index in range(n_challengers):
-        stream = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))
-        for _ in range(_REDRAWS):
-            variant = copy.deepcopy(dict(base_cfg)) | {
-                "temperature": round(float(stream.uniform(*TEMPERATURE)), 3),
-                "top_p": round(float(stream.uniform(*TOP_P)), 3),
-                "max_tokens": int(stream.choice(MAX_TOKENS)),
-            }
-            key = json.dumps(variant, sort_keys=True, default=str)
-            if key not in seen:
-                seen.add(key)
-                variants.append(variant)
-                break
-    return variants
+from penin_core import Candidate, ComponentOptions, Mutator, Task
 
 
 def generate_prompt_variants(
@@ -73,23 +29,6 @@ def generate_prompt_variants(
         return found
     chosen = np.random.default_rng(seed).choice(len(found), size=count, replace=False)
     return [found[index] for index in sorted(chosen)]
-
-
-class ParamSweep(Mutator):
-    """Other temperatures, nucleus sizes and answer lengths."""
-
-    name = "param_sweep"
-
-    def propose(
-        self, champion: Candidate, count: int, rng: np.random.Generator
-    ) -> Iterable[Candidate]:
-        """Return ``count`` children that differ in sampling parameters only."""
-        base = {
-            key: getattr(champion.config, key) for key in ("temperature", "top_p", "max_tokens")
-        }
-        for variant in generate_param_sweeps(base, count, int(rng.integers(2**31))):
-            note = f"temperature {variant['temperature']}, top_p {variant['top_p']}, "
-            yield champion.child(self.name, note + f"max_tokens {variant['max_tokens']}", **variant)
 
 
 class PromptVariants(Mutator):
@@ -148,39 +87,6 @@ class PromptVariants(Mutator):
             yield template
 
 
-class FewShot(Mutator):
-    """Solved tasks of the select split in the prompt."""
-
-    name = "few_shot"
-
-    class Options(ComponentOptions):
-        """At most so many examples for every kind of task."""
-
-        shots: int = Field(default=3, ge=1, le=32)
-
-    options: FewShot.Options
-
-    def prepare(self, tasks: Sequence[Task]) -> None:
-        """Keep the solved tasks, by tag."""
-        self.pool: dict[tuple[str, ...], list[Example]] = {}
-        for task in tasks:
-            if (example := example_of(task)) is not None:
-                self.pool.setdefault(task.tags, []).append(example)
-
-    def propose(
-        self, champion: Candidate, count: int, rng: np.random.Generator
-    ) -> Iterable[Candidate]:
-        """Return children with one, two, ... examples of every kind of task."""
-        for index in range(count if self.pool else 0):
-            shots = 1 + index % self.options.shots
-            examples: list[Example] = []
-            for pool in self.pool.values():
-                chosen = rng.choice(len(pool), size=min(shots, len(pool)), replace=False)
-                examples.extend(pool[i] for i in chosen)
-            note = f"{shots} example{'s' if shots > 1 else ''} of each kind"
-            yield champion.child(self.name, note, examples=tuple(examples))
-
-
 def _fields(tasks: Sequence[Task]) -> str:
     """Return the keys of the expected objects in words, the order in which they first occur."""
     keys = dict.fromkeys(
@@ -200,9 +106,3 @@ def _enumeration(words: Sequence[str]) -> str:
     if len(words) < 2:
         return "".join(words)
     return f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-@hookimpl
-def penin_register_mutators() -> list[type[Mutator]]:
-    """Return the built-in mutators."""
-    return [ParamSweep, PromptVariants, FewShot]
