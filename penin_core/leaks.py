@@ -3,12 +3,13 @@
 A question is the input with the turns before it and those columns that are texts, of five words or
 more. It leaks where an equal one, after normalisation, was seen; or where at least ``NEAR`` of its
 distinct 5-grams of words stand in one text that was seen, and either the same holds the other way
-round, or the question is a passage of ``PASSAGE`` 5-grams: "a table for two tonight" within a longer
-request is another question. Utterances of fewer than five words ("6 a.m.") recur in honest data and
-are no leak; a file without splits is divided so that equal ones stand in the same half anyway.
+round, or the question is a passage of ``PASSAGE`` 5-grams: "a table for two tonight" within a
+longer request is another question. Utterances of fewer than five words ("6 a.m.") recur in honest
+data and are no leak; a file without splits is divided so that equal ones stand in the same half
+anyway.
 
-Sources for the overlap of n-grams: Brown et al. 2020, arXiv 2005.14165, appendix C; Chowdhery et al.
-2022, arXiv 2204.02311, section 8.
+Sources for the overlap of n-grams: Brown et al. 2020, arXiv 2005.14165, appendix C; Chowdhery et
+al. 2022, arXiv 2204.02311, section 8.
 """
 
 from __future__ import annotations

@@ -47,6 +47,9 @@ def record_cycle(
         runs.append(
             RunSummary(run_id=run.id, candidate=candidate, decision=decision, measurement=shown)
         )
+    # What money or time cut short stands open, and is continued with the same seed.
+    if cycle.closing is not None and not cycle.exhausted:
+        entries.append(("CONFIRM", cycle.closing))
     promoted = next((run for run in runs if run.decision.verdict == "promote"), None)
     if promoted is not None and cycle.trial is not None and not cycle.dry_run:
         config = promoted.candidate.config.model_dump(mode="json")
@@ -54,9 +57,6 @@ def record_cycle(
         spent = [task_mark(pair.task) for pair in (*outcome.pairs, *outcome.further)]
         body = promotion_body(config, promoted.run_id, before)
         entries.append(("PROMOTE", {**body, "reason": promoted.decision.reason, "spent": spent}))
-    # What money or time cut short stands open, and is continued with the same seed.
-    if cycle.closing is not None and not cycle.exhausted:
-        entries.append(("CONFIRM", cycle.closing))
     cycle.ledger.record_many(entries)
     cycle.league.champion()
     return _report(cycle, champion, runs)

@@ -8,7 +8,6 @@ says with which seed to find them again.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -32,7 +31,7 @@ def keep(state: Path, asked: Asked) -> None:
     """Write down what a cycle that begins was asked to do."""
     aside = state / f".{FILE}-new"
     aside.write_text(json.dumps(asdict(asked)) + "\n", encoding="utf-8")
-    os.replace(aside, state / FILE)
+    aside.replace(state / FILE)
 
 
 def forget(state: Path) -> None:

@@ -15,6 +15,7 @@ from penin_core.errors import BudgetExceeded, EvaluationFailed, LedgerInvalid, S
 from penin_core.league.decision import gate
 from penin_core.ledger.artifacts import new_run_id
 from penin_core.ledger.audit import Verification
+from penin_core.ledger.checkpoints import seal
 from penin_core.ledger.store import WORMLedger
 from penin_core.omega.tuner import DEFAULTS
 from penin_core.project import Project, open_project, require_recordable, with_baseline
@@ -61,9 +62,7 @@ async def evolve_one_cycle(
     """
     with _opened(project, settings, state_dir) as project:
         project.suite.require_provable()
-        asked = Asked(
-            n_challengers, seed if seed is not None else -1, dry_run, profile, provider_id
-        )
+        asked = Asked(n_challengers, -1 if seed is None else seed, dry_run, profile, provider_id)
         if resume:
             asked = interrupted(project.state)
         async with open_cycle(
@@ -91,6 +90,7 @@ async def evolve_one_cycle(
             if not cycle.exhausted:
                 forget(project.state)
             tune(cycle)
+            seal(project.state, cycle.ledger)
             cycle.finish(report)
             return report
 

@@ -50,6 +50,7 @@ class SuiteDefinition(Record):
 
     name: str = "basic"
     tasks: str | None = None
+    training: tuple[str, ...] = ()
     clusters: str | None = None
     axes: tuple[Axis, ...] = ("U", "S", "C", "L")
     metrics: tuple[str, ...] = ("exact_match", "token_f1", "rouge_l", "field_f1")

@@ -67,8 +67,10 @@ class Suite:
         if leaks := self.leaks():
             shown = ", ".join(map(str, leaks[:5])) + (", ..." if len(leaks) > 5 else "")
             raise SuiteError(
-                f"suite {self.definition.name!r}: {len(leaks)} confirm tasks were seen before: {shown}",
-                hint="remove them, or leave out `split` in the file: penin keeps equal tasks together",
+                f"suite {self.definition.name!r} has {len(leaks)} confirm tasks that were seen "
+                f"before: {shown}",
+                hint="remove them; a file without `split` is divided so that equal tasks stay "
+                "together",
             )
 
     def leaks(self) -> list[Leak]:

@@ -43,6 +43,7 @@ KNOWN_BY = {
     "click": ("cli/",),
     "rich": ("cli/",),
     "httpx2": ("engine/transport.py",),
+    "cryptography": ("ledger/signatures.py",),
     "sqlite3": ("ledger/store.py", "engine/budget.py", "engine/cache.py"),
     "pluggy": ("hookspecs.py", "registry.py"),
     "pytest": ("testing/",),

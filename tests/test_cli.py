@@ -96,6 +96,7 @@ def test_help_lists_every_command_in_order(capsys):
             "status",
             "why",
             "ledger",
+            "tune",
             "plugins",
         ]
     )

@@ -6,6 +6,7 @@ import math
 import re
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from penin_core import (
@@ -21,6 +22,7 @@ from penin_core import (
     Price,
     ProviderUnavailable,
     SettingsError,
+    StateError,
     SuiteError,
     Task,
     WORMLedger,
@@ -28,11 +30,15 @@ from penin_core import (
     hookimpl,
 )
 from penin_core.canonical import digest
-from penin_core.league.confirmation import task_mark
+from penin_core.league.campaign import campaign_of, task_mark
+from penin_core.league.lineage import parent
+from penin_core.league.promotion import promotion_body, utility_lost
 from penin_core.ledger import champion as pointer_module
 from penin_core.ledger.artifacts import orphans, read_run
+from penin_core.ledger.champion import champions
 from penin_core.plugins import Plugins
 from penin_core.project import Project, parameters
+from penin_core.proposing import propose
 from penin_core.runners import open_cycle
 from penin_core.settings import Baseline, EvolveSettings, GuardSettings, Settings, SuiteDefinition
 from penin_core.state import prepare
@@ -247,11 +253,12 @@ def test_the_better_prompt_is_promoted(won):
 
 
 def test_the_pointer_follows_the_ledger(won):
-    assert won.kinds() == ["RUN", "BOOTSTRAP", "CONFIRM", "RUN", "RUN", "RUN", "RUN", "PROMOTE"]
+    runs = ["RUN"] * 4
+    assert won.kinds() == ["RUN", "BOOTSTRAP", "CONFIRM", *runs, "CONFIRM", "PROMOTE"]
     pointer = won.pointer()
     assert pointer["config"]["system"] == "skill=0.9 tomorrow"
     assert pointer["run_id"] == won.report.best_challenger
-    assert pointer["idx"] == 7
+    assert pointer["idx"] == 8
 
 
 def test_every_candidate_has_a_row_and_a_complete_run_directory(won):
@@ -297,8 +304,9 @@ def test_the_gain_is_that_of_the_confirm_tasks(won):
 
 
 def test_what_was_declared_can_be_computed_again(won):
-    (declared,) = won.events("CONFIRM")
-    order = seeded_order([t for t in won.tasks if t.split == "confirm"], 11)[:120]
+    declared, closed = won.events("CONFIRM")
+    assert closed == {"closes": 1, "proved": True, "asked": 120}
+    order = seeded_order([t for t in won.tasks if t.split == "confirm"], 0)[:120]
     assert declared["order_digest"] == digest([task.id for task in order])
     assert declared["order_digest"] == won.report.confirmation.order_digest
     assert (declared["t"], declared["alpha"], declared["claim"]) == (1, 0.025, "better")
@@ -308,8 +316,21 @@ def test_what_was_declared_can_be_computed_again(won):
 
 def test_the_tasks_that_proved_it_are_spent(won):
     (promotion,) = won.events("PROMOTE")
-    order = seeded_order([t for t in won.tasks if t.split == "confirm"], 11)[:100]
+    order = seeded_order([t for t in won.tasks if t.split == "confirm"], 0)[:120]
     assert promotion["spent"] == [task_mark(task.id) for task in order]
+    with won.ledger() as ledger:
+        assert campaign_of(ledger).spent() == set(promotion["spent"])
+
+
+def test_the_gain_is_estimated_again_on_tasks_after_the_proof(won):
+    run_id = won.report.best_challenger
+    files = read_run(won.state, run_id)
+    further = [json.loads(line) for line in files["further.jsonl"].splitlines()]
+    found = won.report.confirmation.further
+    assert found.n == len(further) == 20
+    assert found.gain == pytest.approx(sum(pair["difference"] for pair in further) / 20)
+    decided = {json.loads(line)["task"] for line in files["pairs.jsonl"].splitlines()}
+    assert not decided & {pair["task"] for pair in further}
 
 
 def test_search_never_asks_a_confirm_task_and_only_the_finalist_is_confirmed(won):
@@ -341,11 +362,11 @@ def test_the_confirmation_stands_in_the_ledger_before_the_first_confirm_question
 
 
 def test_a_dry_run_decides_and_records_but_makes_and_moves_nothing(tmp_path):
-    lab = Lab(tmp_path, confirm=240)
+    lab = Lab(tmp_path, confirm=600)
     report = lab.evolve(dry_run=True)
     assert report.verdict == "promote"
     assert report.champion.config == CHAMPION
-    assert lab.kinds() == ["CONFIRM", "RUN", "RUN", "RUN", "RUN"]
+    assert lab.kinds() == ["CONFIRM", "RUN", "RUN", "RUN", "RUN", "CONFIRM"]
     assert {row["dry_run"] for row in lab.rows()} == {True}
     assert lab.pointer() is None
     assert lab.evolve().verdict == "promote"
@@ -442,7 +463,7 @@ def proposals(lab, count):
     async def ask():
         what = {"seconds": 9.0, "max_usd": None, "dry_run": False, "profile": None}
         async with open_cycle(lab.project, seed=0, watch=lambda *_: None, **what) as cycle:
-            return cycle.propose(Candidate(config=CHAMPION), count), cycle.failures
+            return propose(cycle, Candidate(config=CHAMPION), count), cycle.failures
 
     return asyncio.run(ask())
 
@@ -574,7 +595,8 @@ def test_a_finalist_that_stops_answering_fails_and_the_cycle_is_recorded(tmp_pat
     decision = lab.evolve().runs[2].decision
     assert decision.verdict == "fail"
     assert decision.reason.startswith("50 of 50 calls failed; the first: ProviderUnavailable")
-    assert lab.kinds() == ["RUN", "BOOTSTRAP", "CONFIRM", "RUN", "RUN", "RUN", "RUN"]
+    assert lab.kinds() == ["RUN", "BOOTSTRAP", "CONFIRM", "RUN", "RUN", "RUN", "RUN", "CONFIRM"]
+    assert lab.events("CONFIRM")[-1] == {"closes": 1, "proved": False, "asked": 120}
     assert len(lab.rows(kind="challenger")) == 3
 
 
@@ -641,7 +663,7 @@ def test_the_same_seed_in_a_fresh_place_decides_the_same(tmp_path, won):
 
 
 def test_a_second_cycle_starts_from_the_new_champion_and_uses_no_spent_task(tmp_path):
-    lab = Lab(tmp_path, confirm=240, skills=(0.8,))
+    lab = Lab(tmp_path, confirm=400, skills=(0.8,))
     assert lab.evolve(1, seed=1).verdict == "promote"
     first = set(lab.asked_of("confirm"))
     lab.asked.clear()
@@ -650,14 +672,14 @@ def test_a_second_cycle_starts_from_the_new_champion_and_uses_no_spent_task(tmp_
     assert report.verdict == "promote"
     assert report.runs[0].candidate.config.system == "skill=0.8 tomorrow"
     second = set(lab.asked_of("confirm"))
-    assert len(first) == 100
+    assert len(first) == 200
     assert len(second) >= 100
     assert not first & second
-    assert [body["t"] for body in lab.events("CONFIRM")] == [1, 2]
+    assert [body["t"] for body in lab.events("CONFIRM") if "t" in body] == [1, 2]
 
 
 def test_a_spent_pool_is_refused_before_anything_is_asked(tmp_path):
-    lab = Lab(tmp_path, confirm=150, skills=(0.8,))
+    lab = Lab(tmp_path, confirm=250, skills=(0.8,))
     lab.evolve(1)
     lab.asked.clear()
     assert lab.kinds()[-1] == "PROMOTE"
@@ -669,7 +691,8 @@ def test_a_spent_pool_is_refused_before_anything_is_asked(tmp_path):
 def test_a_failed_confirmation_spends_alpha_and_no_task(tmp_path):
     lab = Lab(tmp_path, confirm=110, skills=(0.63,))
     assert lab.evolve(1, seed=3).verdict in ("canary", "rollback")
-    confirmed = len(lab.events("CONFIRM"))
+    confirmed = len(lab.events("CONFIRM")) // 2
+    assert all(not body["proved"] for body in lab.events("CONFIRM") if "closes" in body)
     lab.skills = (0.9,)
     report = lab.evolve(1, seed=4)
     assert report.verdict == "promote"
@@ -677,7 +700,7 @@ def test_a_failed_confirmation_spends_alpha_and_no_task(tmp_path):
 
 
 def test_what_was_rolled_back_is_not_proposed_again(tmp_path):
-    lab = Lab(tmp_path, confirm=240)
+    lab = Lab(tmp_path, confirm=400)
     lab.evolve()
     with lab.ledger() as ledger:
         lab.project.league(ledger).rollback(reason="complaints")
@@ -752,7 +775,139 @@ def test_a_crash_before_the_ledger_leaves_nothing_and_is_taken_up_again(tmp_path
     assert report.verdict == "promote"
     assert lab.asked == []
     assert lab.kinds().count("PROMOTE") == 1
+    assert report.confirmation.t == 1
+    assert len(lab.events("CONFIRM")) == 2
+
+
+def test_an_interrupted_cycle_is_resumed_with_its_own_options_and_at_its_own_level(tmp_path):
+    lab = Lab(tmp_path, skills=(), confirm=300)
+    lab.evolve()
+    lab.skills, right = SKILLS, lab.right
+
+    def interrupt(request):
+        if len(lab.asked_of("confirm")) > 150:
+            raise KeyboardInterrupt
+        return skilled(request)
+
+    lab.right = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        lab.evolve(2, seed=77)
+    lab.right = right
+    answered = len(lab.asked)
+    assert [body["t"] for body in lab.events("CONFIRM")] == [1]
+    report = lab.evolve(resume=True)
+    assert report.verdict == "promote"
+    assert (report.confirmation.t, len(report.runs)) == (1, 3)
+    assert {row["seed"] for row in lab.rows(cycle_id=report.cycle_id)} == {77}
+    assert len(lab.asked) > answered
+    # The batch that was interrupted had no answers yet.
+    repeated = len(lab.asked) - len({request.key for request in lab.asked})
+    assert repeated <= 64
+    with pytest.raises(StateError, match="no cycle was interrupted"):
+        lab.evolve(resume=True)
+
+
+def test_a_cycle_that_money_cut_short_can_be_resumed(tmp_path, price_of_a_cycle):
+    lab = Lab(tmp_path, price=10.0, skills=())
+    lab.evolve(seed=1)
+    lab.skills = SKILLS
+    lab.evolve(seed=1, max_usd=0.9 * price_of_a_cycle)
+    assert ["t" in body for body in lab.events("CONFIRM")] == [True]
+    report = lab.evolve(resume=True)
+    assert (report.verdict, report.confirmation.t) == ("promote", 1)
+    assert len(lab.asked) == len({request.key for request in lab.asked})
+
+
+def test_another_cycle_leaves_the_interrupted_confirmation_behind(tmp_path, price_of_a_cycle):
+    lab = Lab(tmp_path, price=10.0, skills=(), confirm=300)
+    lab.evolve(seed=1)
+    lab.skills = SKILLS
+    lab.evolve(seed=1, max_usd=0.9 * price_of_a_cycle)
+    report = lab.evolve(seed=2)
     assert report.confirmation.t == 2
+    with lab.ledger() as ledger:
+        campaign = campaign_of(ledger)
+    declared = lab.events("CONFIRM")[0]
+    assert set(declared["marks"]) <= campaign.spent()
+
+
+# Proofs that promote nobody
+
+
+def test_a_proof_that_a_guard_vetoes_spends_its_tasks_too(tmp_path):
+    lab = Lab(tmp_path, confirm=300, guards=[guard("nothing", lambda: None)])
+    assert lab.evolve().confirmation.proved
+    assert "PROMOTE" not in lab.kinds()
+    first = set(lab.asked_of("confirm"))
+    with lab.ledger() as ledger:
+        assert campaign_of(ledger).spent() == {task_mark(task) for task in first}
+    assert len(first) == 200
+    lab.asked.clear()
+    lab.evolve()
+    assert not first & set(lab.asked_of("confirm"))
+
+
+def test_small_losses_of_utility_do_not_add_up_beyond_the_margin(tmp_path):
+    lab = Lab(tmp_path)
+    lab.evolve()
+    with lab.ledger() as ledger:
+        assert utility_lost(ledger) == 0.0
+        previous = champions(ledger)[-1]
+        for n, (before, after) in enumerate([(0.8, 0.77), (0.7, 0.75), (0.75, 0.74)]):
+            run = {**plain_run(f"c-{n}"), "u_score": after, "detail": {"before": {"U": before}}}
+            ledger.record_run(run)
+            body = {**promotion_body(CHAMPION.model_dump(mode="json"), f"c-{n}", previous)}
+            ledger.record_event("PROMOTE", body)
+            previous = champions(ledger)[-1]
+        assert utility_lost(ledger) == pytest.approx(0.04)
+        lab.project.league(ledger).rollback("c-1")
+        assert utility_lost(ledger) == pytest.approx(0.03)
+
+
+def plain_run(run_id):
+    return {
+        "id": run_id,
+        "cycle_id": "made",
+        "kind": "challenger",
+        "candidate_cfg_hash": CHAMPION.hash,
+        "verdict": "promote",
+        "dry_run": False,
+        "n_tasks": 100,
+    }
+
+
+# The free lineage
+
+
+def test_mutators_also_start_from_the_best_of_earlier_races(tmp_path):
+    starts = []
+
+    def note(champion):
+        starts.append(champion)
+        return []
+
+    lab = Lab(tmp_path, confirm=400, mutators=[proposing(note)], skills=(0.65, 0.3))
+    lab.evolve()
+    assert [start.config.system for start in starts] == ["skill=0.6 today"]
+    starts.clear()
+    lab.evolve()
+    assert [(s.config.system, s.origin) for s in starts] == [
+        ("skill=0.6 today", "champion"),
+        ("skill=0.65 tomorrow", "lineage"),
+    ]
+
+
+def test_what_a_race_cut_short_measured_is_no_parent(tmp_path, price_of_a_cycle):
+    lab = Lab(tmp_path, price=10.0, skills=())
+    lab.evolve(seed=1)
+    lab.skills = SKILLS
+    lab.evolve(seed=1, max_usd=0.9 * price_of_a_cycle)
+    found = []
+    for barred in ((), {lab.project.settings.champion.hash}):
+        with lab.ledger() as ledger:
+            rng = np.random.default_rng(0)
+            found.append(parent(lab.state, ledger, Candidate(config=CHAMPION), barred, rng))
+    assert found == [None, None]
 
 
 def die_on_runs(record_many):
@@ -769,7 +924,7 @@ def die_on_runs(record_many):
 
 
 def test_tuning_starts_when_enough_finalists_are_in_the_ledger(tmp_path):
-    lab = Lab(tmp_path, skills=(0.9,))
+    lab = Lab(tmp_path, skills=(0.9,), confirm=400)
     with lab.ledger() as ledger:
         for n in range(9):
             for kind, utility in (("baseline", 0.6), ("challenger", 0.7)):

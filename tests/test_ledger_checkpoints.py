@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 import sqlite3
 import stat
 from contextlib import suppress
@@ -323,6 +324,19 @@ def test_any_rewrite_with_the_key_is_found_since(tmp_path_factory, data):
     forge(state, lambda leaves: [{"kind": "TUNE", "body": {"b": body}} for body in bodies])
     resign(state)
     assert not verify(state, old).valid
+
+
+def test_a_return_to_an_earlier_signed_state_is_found_only_since(tmp_path):
+    state, earlier = tmp_path / "state", tmp_path / "earlier"
+    state.mkdir()
+    append(state, 3)
+    sealed(state)
+    shutil.copytree(state, earlier)
+    append(state, 3)
+    later = str(sealed(state).note)
+    assert verify(earlier).valid
+    found = verify(earlier, later)
+    assert (found.valid, found.first_bad) == (False, 3)
 
 
 def test_a_ledger_that_only_grew_extends_every_older_checkpoint(tmp_path):

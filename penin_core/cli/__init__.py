@@ -31,6 +31,7 @@ COMMANDS = {
     "status": "Show champion, budget, and how much evidence is left.",
     "why": "Explain the decision about a run.",
     "ledger": "Verify the ledger.",
+    "tune": "Show how the tuned parameters moved.",
     "plugins": "List plugins, what they provide, and what is wrong with them.",
 }
 

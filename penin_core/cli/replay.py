@@ -28,7 +28,7 @@ def command(run_id: str, config: Path | None, state_dir: Path | None, as_json: b
     from penin_core.contracts import Guard
     from penin_core.errors import PluginInvalid
     from penin_core.plugins import Plugins
-    from penin_core.replay import replay
+    from penin_core.replay.replaying import replay
 
     from .shared import find_run, locate, open_ledger
 

@@ -18,6 +18,7 @@ from penin_core.ledger.champion import (
     quarantined,
     sync_champion,
 )
+from penin_core.ledger.checkpoints import seal
 from penin_core.ledger.store import WORMLedger
 from penin_core.records import Configuration
 
@@ -89,7 +90,9 @@ class LeagueOrchestrator:
         return self._moved()
 
     def _moved(self) -> Champion:
-        return self._require_champion()
+        champion = self._require_champion()
+        seal(self.state, self.ledger)
+        return champion
 
     def _require_champion(self) -> Champion:
         champion = self.champion()

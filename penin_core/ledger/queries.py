@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -30,7 +30,9 @@ class Cursor(Protocol):
 class Connection(Protocol):
     """The part of a database connection that is used here."""
 
-    def execute(self, sql: str, parameters: Sequence[Any] = ..., /) -> Cursor: ...
+    def execute(
+        self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ..., /
+    ) -> Cursor: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,12 @@ class Readable(ABC):
             values = {"cycle": cycle_id, "limit": -1 if limit is None else limit}
             rows = connection.execute(query, values)
             return [_run_row(row) for row in rows]
+
+    def manifests(self) -> list[tuple[int, str, str | None]]:
+        """Return index, run id and SHA-256 of the manifest of every run, oldest first."""
+        query = "SELECT idx, id, manifest_sha256 FROM runs ORDER BY idx"
+        with self._reading() as connection:
+            return list(connection.execute(query))
 
     def run(self, run_id: str) -> dict[str, Any]:
         """Return the row of one run; ``entry(row["idx"]).body`` has its ``detail``.

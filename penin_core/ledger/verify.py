@@ -191,16 +191,16 @@ def _with_runs(
     found: StateVerification, state_dir: Path, ledger: WORMLedger, warnings: list[str]
 ) -> StateVerification:
     known = set()
-    for run in reversed(ledger.runs()):
-        known.add(run["id"])
-        if run["manifest_sha256"] is None:
+    for idx, run_id, manifest in ledger.manifests():
+        known.add(run_id)
+        if manifest is None:
             continue
         try:
-            read_run(state_dir, run["id"], run["manifest_sha256"])
+            read_run(state_dir, run_id, manifest)
         except LedgerInvalid as error:
-            return replace(found, valid=False, first_bad=run["idx"], reason=str(error))
+            return replace(found, valid=False, first_bad=idx, reason=str(error))
         except StateError as error:
-            warnings.append(f"entry {run['idx']}: {error}")
+            warnings.append(f"entry {idx}: {error}")
     unfinished = orphans(state_dir, known)
     warnings += [f"runs/{name}: {reason}" for name, reason in unfinished.items()]
     return replace(found, warnings=(*found.warnings, *warnings))

@@ -1,0 +1,446 @@
+"""What the rule of promotion promises, measured through the rule itself.
+
+    python bench/evidence.py [--quick] [--seed 0] [--fuzz 1000000]
+
+Outcomes are drawn, everything else is the real code: ``race``, ``plan_confirmation``, ``confirm``
+and ``decide`` on a battery that answers from the draws. Exit code 1 where a goal is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from statistics import NormalDist, fmean
+
+import numpy as np
+from numpy.typing import NDArray
+from spoiled import PARAMS, fuzz
+
+from penin_core.league.campaign import Campaign, closing
+from penin_core.league.confirmation import Outcome, confirm
+from penin_core.league.decision import decide
+from penin_core.league.plans import Plan, plan_confirmation, why_not_worth
+from penin_core.league.race import RaceResult, race, rounds
+from penin_core.omega.evidence import null_crossing_probability
+from penin_core.records import (
+    Candidate,
+    Configuration,
+    EvidenceMode,
+    GuardResult,
+    Measurement,
+    Task,
+    TaskRow,
+)
+from penin_core.settings import Margins, SuiteDefinition
+from penin_core.suites import Suite
+
+Scores = NDArray[np.float64]
+CHAMPION = Candidate(config=Configuration(provider="p", model="champion"))
+CHALLENGERS = [CHAMPION.child("bench", model=f"c{n}") for n in range(8)]
+SELECT, CONFIRM, FIRST_ROUND, AT_LEAST = 240, 500, 30, 300
+GUARD = GuardResult(guard="bench", ok=True, reason="")
+NAIVE = 0.02
+
+# Outcomes
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How the scores of two equally good sides differ."""
+
+    name: str
+    discordance: float = 0.0
+
+    def draw(self, rng: np.random.Generator, gains: Sequence[float], size: int) -> Scores:
+        """Return one row of scores for the champion and one for every challenger."""
+        if self.discordance:
+            return self._binary(rng, gains, size)
+        base = rng.uniform(0.35, 0.65, size)
+        # Symmetric and bounded, so that a shift is the mean difference exactly.
+        noise = rng.uniform(-0.3, 0.3, (len(gains) + 1, size))
+        return base + noise + np.array([0.0, *gains])[:, np.newaxis]
+
+    def _binary(self, rng: np.random.Generator, gains: Sequence[float], size: int) -> Scores:
+        champion = rng.random(size) < 0.5
+        sides = [champion]
+        for gain in gains:
+            # Wins have probability (d + g) / 2 of all tasks, losses (d - g) / 2.
+            draw = rng.random(size)
+            flips = draw < np.where(champion, self.discordance - gain, self.discordance + gain)
+            sides.append(champion ^ flips)
+        return np.array(sides, dtype=float)
+
+
+BINARY, LOW, GRADED = Noise("binary .25", 0.25), Noise("low noise .14", 0.14), Noise("graded")
+
+
+@cache
+def tasks(split: str, count: int) -> tuple[Task, ...]:
+    return tuple(Task(id=f"{split}{n}", input="q", split=split) for n in range(count))
+
+
+@cache
+def suite(confirm_tasks: int) -> Suite:
+    return Suite(SuiteDefinition(), (*tasks("select", SELECT), *tasks("confirm", confirm_tasks)))
+
+
+class Drawn:
+    """A battery that answers from drawn scores, and counts what it is asked."""
+
+    def __init__(self, scores: Scores, split: str) -> None:
+        self.scores, self.split = scores, split
+        self.row = {c.hash: n for n, c in enumerate((CHAMPION, *CHALLENGERS))}
+        self.asked: set[tuple[int, str]] = set()
+
+    async def rows(self, candidate: Candidate, asked: Sequence[Task]) -> list[TaskRow]:
+        row = self.row[candidate.hash]
+        self.asked.update((row, task.id) for task in asked)
+        return [_row(task.id, float(self.scores[row, _place(task.id)])) for task in asked]
+
+    async def measure(
+        self, candidate: Candidate, asked: Sequence[Task], *, axes: object
+    ) -> Measurement:
+        row = self.row[candidate.hash]
+        self.asked.update((row, task.id) for task in asked)
+        mean = fmean(self.scores[row, _place(task.id)] for task in asked)
+        return Measurement(U=mean, C=0.5, n_tasks=len(asked))
+
+
+@cache
+def _place(task_id: str) -> int:
+    return int(task_id.removeprefix("select").removeprefix("confirm"))
+
+
+@cache
+def _row(task_id: str, score: float) -> TaskRow:
+    return TaskRow(task=task_id, utility=min(1.0, max(0.0, score)))
+
+
+# The real path
+
+
+@dataclass
+class Cycle:
+    """What one cycle came to."""
+
+    finalist: int | None = None
+    promoted: bool = False
+    calls: int = 0
+    race_calls: int = 0
+    outcome: Outcome | None = None
+
+
+def raced(rng: np.random.Generator, noise: Noise, gains: Sequence[float], t: int) -> Cycle:
+    """Race all challengers; return who is worth a confirmation, and what it took."""
+    battery, result = Drawn(noise.draw(rng, gains, SELECT), "select"), RaceResult()
+    asyncio.run(
+        race(
+            battery,  # type: ignore[arg-type]
+            CHAMPION,
+            CHALLENGERS[: len(gains)],
+            tasks("select", SELECT),
+            first_round=FIRST_ROUND,
+            lambda_c=0.5,
+            margin=0.05,
+            worth=lambda new, old, gain: why_not_worth(new, old, gain, CONFIRM, t),
+            watch=lambda _: None,
+            result=result,
+        )
+    )
+    finalist = None if result.finalist is None else CHALLENGERS.index(result.finalist)
+    return Cycle(finalist=finalist, calls=len(battery.asked), race_calls=len(battery.asked))
+
+
+@cache
+def first_plan(t: int, mode: EvidenceMode, reserve: int) -> Plan:
+    return planned(campaign_of_failures(t - 1), mode, CONFIRM + reserve)
+
+
+def planned(campaign: Campaign, mode: EvidenceMode, pool: int) -> Plan:
+    return plan_confirmation(
+        suite(pool), claim="better", campaign=campaign, at_most=CONFIRM, mode=mode
+    )
+
+
+def campaign_of_failures(count: int) -> Campaign:
+    closed = {t: closing(t, proved=False, asked=0) for t in range(1, count + 1)}
+    return Campaign(tuple({"t": t, "marks": []} for t in closed), closed)
+
+
+def confirmed(cycle: Cycle, scores: Scores, plan: Plan, at_least: int = AT_LEAST) -> Cycle:
+    """Confirm the finalist and decide; other axes stand still and every guard agrees."""
+    if cycle.finalist is None:
+        return cycle
+    finalist = CHALLENGERS[cycle.finalist]
+    battery = Drawn(scores, "confirm")
+    outcome = asyncio.run(
+        confirm(
+            battery,
+            CHAMPION,
+            finalist,
+            plan,
+            at_least=at_least,
+            baseline={"tokens": 1.0},
+            watch=lambda *_: None,
+        )
+    )
+    places = [_place(task.id) for task in outcome.tasks]
+    before, after = (
+        Measurement(U=float(scores[row, places].mean()), S=0.9, C=0.5, L=0.9)
+        for row in (0, 1 + cycle.finalist)
+    )
+    decision = decide(
+        after,
+        before,
+        axes=("U", "S", "C", "L"),
+        params=PARAMS,
+        guards=(GUARD,),
+        confirmation=outcome.confirmation,
+        margins=Margins(),
+    )
+    cycle.outcome, cycle.promoted = outcome, decision.verdict == "promote"
+    cycle.calls += len(battery.asked)
+    return cycle
+
+
+# Goals
+
+
+@dataclass
+class Report:
+    """Collects lines and whether every goal was met."""
+
+    missed: list[str] = field(default_factory=list)
+
+    def say(self, text: str, met: bool | None = None) -> None:
+        print(text + ("" if met is None else "   ok" if met else "   MISSED"), flush=True)
+        if met is False:
+            self.missed.append(text)
+
+
+def upper(hits: int, runs: int, level: float = 0.05) -> float:
+    """Return the exact one-sided 95 % upper bound of a rate (Clopper and Pearson 1934)."""
+    low, high = hits / runs, 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        tail = (
+            math.fsum(
+                math.comb(runs, k) * middle**k * (1 - middle) ** (runs - k) for k in range(hits + 1)
+            )
+            if runs < 900
+            else _normal_tail(hits, runs, middle)
+        )
+        low, high = (middle, high) if tail > level else (low, middle)
+    return high
+
+
+def _normal_tail(hits: int, runs: int, rate: float) -> float:
+    """Return P(X <= hits) from logarithms, where powers would underflow."""
+    return (
+        math.fsum(
+            math.exp(
+                math.lgamma(runs + 1)
+                - math.lgamma(k + 1)
+                - math.lgamma(runs - k + 1)
+                + k * math.log(rate)
+                + (runs - k) * math.log1p(-rate)
+            )
+            for k in range(hits + 1)
+        )
+        if 0 < rate < 1
+        else 0.0
+    )
+
+
+def null_crossing(report: Report) -> None:
+    worst = max(
+        k * null_crossing_probability(alpha / k, CONFIRM) / alpha
+        for alpha in (0.05, 0.025)
+        for k in range(1, 33)
+    )
+    report.say(f"exact null crossing, K = 1..32: at most {worst:.3f} alpha", worst <= 1.0)
+
+
+def false_promotions(report: Report, runs: int, seed: int) -> None:
+    report.say(f"\nfalse promotions, 8 equal challengers, {CONFIRM} tasks, {runs} runs")
+    for noise in (BINARY, LOW, GRADED):
+        for mode in ("anytime", "horizon"):
+            _false_promotions(report, noise, mode, runs, seed)
+
+
+def _false_promotions(
+    report: Report, noise: Noise, mode: EvidenceMode, runs: int, seed: int
+) -> None:
+    rng = np.random.default_rng([seed, len(noise.name), mode == "horizon"])
+    bare = parked = naive = peeked = 0
+    for _ in range(runs):
+        scores = noise.draw(rng, [0.0] * 8, CONFIRM)
+        cycle = raced(rng, noise, [0.0] * 8, 1)
+        parked += cycle.finalist is None
+        # Whoever the race parks is confirmed here all the same: the rule has to bear it.
+        cycle.finalist = cycle.finalist or 0
+        bare += confirmed(cycle, scores, first_plan(1, mode, 0), at_least=100).promoted
+        means = np.cumsum(scores[1:] - scores[0], axis=1) / np.arange(1, CONFIRM + 1)
+        naive += bool((means[:, -1] >= NAIVE).any())
+        peeked += bool((means[:, 24::25] >= NAIVE).any())
+    bound = upper(bare, runs)
+    report.say(
+        f"  {noise.name:<13} {mode:<7} {bare / runs:.4f} (upper {bound:.4f}), parked before "
+        f"{parked / runs:.2f}; naive rule {naive / runs:.3f}, looking every 25 {peeked / runs:.3f}",
+        bound <= 0.05 and peeked / runs > 0.40,
+    )
+
+
+def campaigns(report: Report, runs: int, cycles: int, seed: int) -> None:
+    """Let every campaign of equal challengers go on over one pool of tasks."""
+    rng = np.random.default_rng([seed, 20])
+    wrong = confirmations = 0
+    for _ in range(runs):
+        promoted, done = _campaign(rng, cycles)
+        wrong += promoted
+        confirmations += done
+    bound = upper(wrong, runs)
+    report.say(
+        f"\ncampaigns of {cycles} cycles of 8 equal challengers on one pool: {wrong}/{runs} "
+        f"promoted anything (upper {bound:.4f}), {confirmations / runs:.1f} confirmations each",
+        bound <= 0.05 if runs >= 100 else None,
+    )
+
+
+def _campaign(rng: np.random.Generator, cycles: int) -> tuple[bool, int]:
+    failures = 0
+    for _ in range(cycles):
+        cycle = raced(rng, BINARY, [0.0] * 8, failures + 1)
+        if cycle.finalist is None:
+            continue
+        scores = BINARY.draw(rng, [0.0] * 8, CONFIRM)
+        confirmed(cycle, scores, first_plan(failures + 1, "anytime", 0))
+        failures += 1
+        if cycle.outcome is not None and cycle.outcome.confirmation.proved:
+            return True, failures
+    return False, failures
+
+
+def power(report: Report, runs: int, seed: int) -> None:
+    report.say(f"\npower of one confirmation on {CONFIRM} tasks, binary .25, {runs} runs each")
+    wanted = {("anytime", 0.10): 0.90, ("horizon", 0.10): 0.97, ("anytime", 0.15): 0.99}
+    for mode in ("anytime", "horizon"):
+        for gain in (0.05, 0.10, 0.15):
+            row = [_power(gain, t, mode, runs, seed) for t in (1, 2, 5, 10)]
+            goal = wanted.get((mode, gain))
+            # A run of a few hundred tells the goal from a miss by two standard errors.
+            slack = 0.0 if goal is None else 2 * math.sqrt(goal * (1 - goal) / runs)
+            report.say(
+                f"  {mode:<7} +{gain:.2f}  t = 1, 2, 5, 10: " + " ".join(f"{p:.3f}" for p in row),
+                None if goal is None else row[0] >= goal - slack,
+            )
+
+
+def _power(gain: float, t: int, mode: EvidenceMode, runs: int, seed: int) -> float:
+    rng = np.random.default_rng([seed, int(100 * gain), t])
+    plan = first_plan(t, mode, 0)
+    proved = 0
+    for _ in range(runs):
+        cycle = confirmed(Cycle(finalist=0), BINARY.draw(rng, [gain], CONFIRM), plan)
+        proved += cycle.outcome is not None and cycle.outcome.confirmation.proved
+    return proved / runs
+
+
+def saved(report: Report, runs: int, seed: int) -> None:
+    """Compare with the fixed grid: everybody on n tasks, paired test, alpha shared by eight."""
+    report.say(f"\nevaluations for one of 8 better by +.10, {runs} cycles")
+    for mode, goal in (("anytime", 0.40), ("horizon", 0.50)):
+        rng = np.random.default_rng([seed, 8])
+        gains, calls, found = [0.10, *[0.0] * 7], 0, 0
+        for _ in range(runs):
+            cycle = raced(rng, BINARY, gains, 1)
+            scores = BINARY.draw(rng, gains, CONFIRM)
+            confirmed(cycle, scores, first_plan(1, mode, 0), at_least=100)
+            calls += cycle.calls
+            found += cycle.promoted and cycle.finalist == 0
+        share = min(max(found / runs, 0.5), 0.999)
+        law = NormalDist()
+        z = law.inv_cdf(1 - 0.025 / 8) + law.inv_cdf(share)
+        grid = 9 * math.ceil(z * z * (0.25 - 0.01) / 0.01)
+        less = 1 - calls / runs / grid
+        report.say(
+            f"  {mode:<7} power {found / runs:.3f} with {calls / runs:,.0f} evaluations; fixed "
+            f"grid of that power {grid:,}: {less:.0%} saved",
+            less >= goal,
+        )
+    rng = np.random.default_rng(seed)
+    asked = raced(rng, BINARY, [0.0] * 8, 1).race_calls
+    told = _race_calls()
+    report.say(f"  race calls {asked}, foreseen {told}", abs(asked - told) <= 0.01 * told)
+
+
+def _race_calls() -> int:
+    total = before = 0
+    for runners, count in rounds(8, FIRST_ROUND, SELECT):
+        total += (runners + 1) * (count - before)
+        before = count
+    return total
+
+
+def bias(report: Report, runs: int, seed: int) -> None:
+    report.say(f"\nbias of the gain that a proof reports, {runs} confirmations each")
+    for gain in (0.05, 0.10, 0.15):
+        rng = np.random.default_rng([seed, 7, int(100 * gain)])
+        inside: list[float] = []
+        after: list[float] = []
+        plan = first_plan(1, "anytime", 100)
+        for _ in range(runs):
+            scores = BINARY.draw(rng, [gain], CONFIRM + 100)
+            outcome = confirmed(Cycle(finalist=0), scores, plan).outcome
+            if outcome is not None and outcome.confirmation.further is not None:
+                inside.append(outcome.confirmation.gain or 0.0)
+                after.append(outcome.confirmation.further.gain)
+        off, error = fmean(after) - gain, float(np.std(after)) / math.sqrt(len(after))
+        report.say(
+            f"  +{gain:.2f}: on the tasks of the proof {fmean(inside) - gain:+.4f}, on the further "
+            f"tasks {off:+.4f} (standard error {error:.4f}, {len(after)} proofs)",
+            abs(off) <= 0.005 + 2 * error,
+        )
+
+
+def spoiled(report: Report, runs: int, seed: int) -> None:
+    tried = fuzz(runs, seed)
+    report.say(
+        f"\n{tried.spoiled:,} spoiled decisions: {tried.spoiled_promoted} promoted; "
+        f"{tried.clean:,} clean ones: {tried.clean_promoted:,} promoted",
+        tried.spoiled_promoted == 0 and tried.clean_promoted == tried.clean,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--fuzz", type=int, default=1_000_000)
+    options = parser.parse_args()
+    report, quick, seed = Report(), options.quick, options.seed
+    steps: tuple[Callable[[], None], ...] = (
+        lambda: null_crossing(report),
+        lambda: false_promotions(report, 60 if quick else 1000, seed),
+        lambda: campaigns(report, 5 if quick else 400, 20, seed),
+        lambda: power(report, 20 if quick else 300, seed),
+        lambda: saved(report, 30 if quick else 300, seed),
+        lambda: bias(report, 60 if quick else 1500, seed),
+        lambda: spoiled(report, 20_000 if quick else options.fuzz, seed),
+    )
+    for step in steps:
+        started = time.perf_counter()
+        step()
+        print(f"  ({time.perf_counter() - started:.0f} s)")
+    if report.missed:
+        print("\nmissed:", *report.missed, sep="\n  ")
+    raise SystemExit(bool(report.missed))
+
+
+if __name__ == "__main__":
+    main()
