@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import sys
 import tempfile
@@ -33,6 +34,8 @@ from penin_core.errors import PeninError
 from penin_core.ledger import store
 from penin_core.ledger.store import WORMLedger
 
+#: What the disk does is simulated, so none is needed.
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 SECTOR, VFS_NAME, NAME = 512, "penin-recording", "ledger.db"
 MODES = {"FULL": 2, "NORMAL": 1, "OFF": 0}
 
@@ -205,7 +208,7 @@ def judge(folder: Path, files: dict[str, bytes], acked: dict[int, str]) -> str:
 def simulate(mode: str, cuts: int, appends: int, seed: int) -> dict[str, int]:
     """Return how many of ``cuts`` power cuts, spread over one run, ended how."""
     chance, results = random.Random(seed), Counter[str]()
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name:
         grown, left = Path(name, "grown"), Path(name, "left")
         grown.mkdir()
         left.mkdir()

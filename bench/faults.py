@@ -39,6 +39,8 @@ CALLS = (
     *("rename", "renameat", "renameat2", "link", "linkat", "mkdir", "mkdirat"),
     *("unlink", "unlinkat", "rmdir"),
 )
+#: What the disk does is simulated, so none is needed.
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 FAULTS = {"EIO": "error=EIO", "ENOSPC": "error=ENOSPC", "KILL": "signal=KILL"}
 #: These cannot run out of space.
 NEVER_FULL = ("unlink", "unlinkat", "rmdir", "ftruncate")
@@ -207,7 +209,7 @@ def main() -> None:
     if shutil.which("strace") is None:
         raise SystemExit("strace is not installed")
     begin, wrong = time.monotonic(), dict[str, str]()
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name:
         folder = Path(name, "work")
         (folder / "state").mkdir(parents=True)
         planned = plan(folder, options.careless)

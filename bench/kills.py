@@ -118,6 +118,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder, state = Path(name), Path(name, "state")
         kill_writers(state, folder, options.kills, options.reads, random.Random(options.seed))
+        count_of_reads = hundreds(folder / "seen") * 100
         found = verify(state)
         promised = [words for path in folder.glob("acks-*") for words in whole_lines(path)]
         reads = [words for words in whole_lines(folder / "seen") if words != ["hundred"]]
@@ -131,6 +132,7 @@ def main() -> None:
         "lost": sum(hashes.get(idx) != leaf_hash for idx, leaf_hash in promised),
         "valid": found.valid,
         "reason": found.reason,
+        "reads": count_of_reads,
         "champions_seen": len(reads),
         "torn_reads": sum(words not in known for words in reads),
         "seconds": round(time.monotonic() - begin, 1),

@@ -21,6 +21,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from penin_core.ledger import champion
 from penin_core.ledger.grouping import GroupCommit
 from penin_core.ledger.store import WORMLedger
 
@@ -96,6 +97,24 @@ def raw_sync(folder: Path) -> Iterator[Callable[[], object]]:
         os.close(file)
 
 
+def swap_cost(folder: Path, swaps: int) -> float:
+    """Return what replacing the pointer costs, in pairs of a plain fsync of file and folder."""
+    data, handle = b"x" * 2000, os.open(folder, os.O_RDONLY)
+    raw, swap = [], []
+    for _ in range(swaps):
+        begin = time.perf_counter()
+        with open(folder / "plain", "wb", buffering=0) as file:  # noqa: PTH123
+            file.write(data)
+            os.fsync(file)
+        os.fsync(handle)
+        middle = time.perf_counter()
+        champion._replace(folder / champion.POINTER, data)
+        raw.append(middle - begin)
+        swap.append(time.perf_counter() - middle)
+    os.close(handle)
+    return statistics.median(swap) / statistics.median(raw)
+
+
 def append_rates(folder: Path, rounds: int, slice_s: float) -> dict[str, list[float]]:
     """Return rates per second, one per interleaved slice."""
     numbers = count()
@@ -169,6 +188,7 @@ def main() -> None:
         rates = append_rates(Path(name), options.rounds, options.slice)
         appended, p99 = shares(Path(name), options.rounds * options.slice)
         seconds = verify_seconds(Path(name), options.verify)
+        swap = swap_cost(Path(name), 100)
     raw = rates.pop("raw")
     alone = statistics.median(rates["1 clients"])
     print(f"raw fdatasync of 4 KiB  {statistics.median(raw):10,.0f} /s")
@@ -183,6 +203,7 @@ def main() -> None:
     )
     print(f"  their worst p99       {p99 * 1000:10.1f} ms")
     print(f"verify {options.verify:,} runs     {seconds:10.2f} s")
+    print(f"swap of the pointer     {swap:10.2f} x a pair of fsyncs")
     print(f"load average            {os.getloadavg()[0]:10.1f}")
 
 

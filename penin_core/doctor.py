@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -117,8 +116,9 @@ def lock_finding(state: Path) -> Finding:
 
 def space_finding(state: Path) -> Finding:
     """Say how much space is left for a state directory."""
-    free, files = shutil.disk_usage(state).free, os.statvfs(state)
-    if files.f_files and not files.f_favail:
+    there = os.statvfs(state)
+    free = there.f_bavail * there.f_frsize
+    if there.f_files and not there.f_favail:
         return Finding("space", "wrong", "no more files can be made on this file system")
     level: Level = "wrong" if free < NO_SPACE else "note" if free < LITTLE_SPACE else "ok"
     return Finding("space", level, f"{free / (1 << 30):,.1f} GiB are free")

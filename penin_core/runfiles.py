@@ -107,6 +107,8 @@ def _detail(cycle: Cycle, case: Case) -> dict[str, Any]:
         "worst_axis": case.decision.worst_axis,
         "plugin": str(cycle.project.plugins.origin("providers", candidate.config.provider)),
     }
+    if measured.not_applied:
+        detail["not_applied"] = list(measured.not_applied)
     if candidate.hash in cycle.raced.gains:
         detail["race_gain"] = cycle.raced.gains[candidate.hash]
     if candidate.hash == case.champion.hash and cycle.failures:

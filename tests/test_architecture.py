@@ -27,7 +27,7 @@ LAYERS = (
     {"hookspecs", "settings", "suites", "leaks", "state"},
     {"engine", "ledger", "league", "plugins", "registry", "checks", "installed"}
     | {"battery", "measuring"},
-    {"project", "projectfiles", "cycle", "proposing", "resuming", "forecast", "rehearsal", "runfiles", "recording", "tuning", "runners"},
+    {"project", "projectfiles", "cycle", "proposing", "resuming", "forecast", "rehearsal", "runfiles", "recording", "tuning", "runners", "replay", "doctor"},
     {"cli"},
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -17,6 +17,7 @@ from penin_core import (
     LocalProvider,
     Message,
     Price,
+    ProviderBadReply,
     ProviderUnavailable,
     Request,
     Suite,
@@ -352,14 +353,17 @@ def test_l_is_the_mean_of_reuse_and_composition():
         return said("right" if number % 2 == 0 or (shown and number == 1) else "no")
 
     measured = measure(Desk(script), ["exact_match", "reuse", "composition"], [], deep)
-    assert measured.raw["L"] == pytest.approx({"reuse": 0.75, "composition": 0.5 / 0.5})
+    # Examples put right half of what it got wrong alone.
+    assert measured.raw["L"] == pytest.approx(
+        {"reuse": 0.75, "composition": 0.5 / 0.5, "headroom_gain": 0.5}
+    )
     assert pytest.approx(0.875) == measured.L
 
 
 def test_without_composed_tasks_composition_and_with_it_l_are_not_measured():
     deep = tasks(4, "select", tags=("k",))
     measured = measure(scripted({}, "right"), ["exact_match", "reuse", "composition"], [], deep)
-    assert measured.raw["L"] == {"reuse": 1.0, "composition": None}
+    assert measured.raw["L"] == {"reuse": 1.0, "composition": None, "headroom_gain": 1.0}
     assert measured.L is None
 
 
@@ -469,3 +473,124 @@ def test_nothing_asked_is_nothing_measured():
     measured = measure(scripted({}), KINDS, [])
     assert (measured.U, measured.S, measured.C, measured.L) == (None, None, None, None)
     assert measured.n_tasks == 0
+
+
+# Stated confidence
+
+
+def stated_battery(desk, evaluators, suite_tasks):
+    made = [KINDS[e]() if isinstance(e, str) else e for e in evaluators]
+    suite = Suite(SuiteDefinition(calibration="stated"), tuple(suite_tasks))
+    return TaskBattery(desk, suite, made, seed=0)
+
+
+def calibrated():
+    kind = KINDS["calibration"]
+    return kind(kind.Options(source="stated"))
+
+
+def test_a_suite_with_stated_confidence_asks_for_it_and_scores_without_it():
+    asked = tasks(4)
+    desk = Desk(lambda request: said("right\nConfidence: 75%", confidence=0.1))
+    made = stated_battery(desk, ["exact_match", calibrated()], asked)
+    measured = asyncio.run(made.measure(CANDIDATE, asked))
+    assert all(question(request).endswith("Confidence: N%") for request in desk.asked)
+    assert measured.U == 1.0
+    assert measured.raw["S"]["ece"] == pytest.approx(0.25)
+    assert {(row.text, row.confidence) for row in measured.rows} == {("right", 0.75)}
+    rows = asyncio.run(made.rows(CANDIDATE, asked))
+    assert {(row.text, row.confidence, row.utility) for row in rows} == {("right", 0.75, 1.0)}
+
+
+@pytest.mark.parametrize(("silent", "ece"), [(2, 0.0), (3, None)])
+def test_answers_that_state_nothing_are_errors_of_the_calibration(silent, ece):
+    asked = tasks(10)
+
+    def script(request):
+        number = int(question(request).split()[1])
+        return said("right" if number < silent else "right\nConfidence: 100%")
+
+    made = stated_battery(Desk(script), ["exact_match", calibrated()], asked)
+    measured = asyncio.run(made.measure(CANDIDATE, asked))
+    assert measured.raw["S"]["ece"] == ece
+    assert [row.confidence for row in measured.rows] == [None] * silent + [1.0] * (10 - silent)
+    assert measured.n_errors == 0
+
+
+# Metrics that ask a judge
+
+
+class Judged(Custom):
+    """Utility by a judge's word."""
+
+    name = "judged"
+
+    def judge(self, task, completions):
+        asked = Message(role="user", content=f"is {completions[0].text} good?")
+        return (Request(provider="j", model="m", messages=(asked,)),)
+
+    def score(self, task, completions):
+        if completions[1].text == "what?":
+            raise ProviderBadReply("no verdict")
+        return float(completions[1].text == "yes")
+
+
+def test_a_metric_that_asks_a_judge_grades_rows_and_variants():
+    asked = tasks(3, expected=None, metric="judged")
+    answers = {"confirm 0": "a", "confirm 1": "b", "confirm 2": "a", "is a good?": "yes"}
+    desk = scripted(answers, "no")
+    made = battery(desk, [Judged()], asked)
+    rows = asyncio.run(made.rows(CANDIDATE, asked))
+    assert [row.utility for row in rows] == [1.0, 0.0, 1.0]
+    assert [question(r) for r in desk.asked][3:] == ["is a good?", "is b good?"]
+    assert pytest.approx(2 / 3) == asyncio.run(made.measure(CANDIDATE, asked)).U
+
+
+@pytest.mark.parametrize("verdict", ["what?", ProviderUnavailable("no line")])
+def test_a_task_that_the_judge_did_not_decide_is_an_error(verdict):
+    asked = tasks(6, expected=None)
+    answers = {f"confirm {n}": "a" for n in range(5)} | {"confirm 5": "b", "is b good?": verdict}
+    made = battery(scripted(answers, "yes"), [Judged()], asked)
+    measured = asyncio.run(made.measure(CANDIDATE, asked))
+    assert measured.n_errors == 1
+    assert [row.error is None for row in measured.rows] == [True] * 5 + [False]
+    assert measured.U == 1.0
+
+
+# For the record
+
+
+def test_out_of_distribution_utility_stands_beside_s():
+    asked = [*tasks(2), *tasks(2, "ood")]
+    answers = {"confirm 0": "right", "confirm 1": "right", "ood 1": "right"}
+    measured = measure(scripted(answers), ["exact_match", "calibration"], asked)
+    assert measured.raw["S"]["ood_utility"] == 0.5
+    assert measured.U == 1.0
+    assert "ood_utility" not in measure(scripted(answers), ["exact_match"], tasks(2)).raw["S"]
+
+
+def test_parameters_that_the_model_does_not_take_are_named():
+    dropped = {"dropped": ("top_p", "seed")}
+    answers = {"confirm 0": said("right", **dropped), "confirm 1": said("right", dropped=("seed",))}
+    assert measure(scripted(answers), ["exact_match"], tasks(2)).not_applied == ("seed", "top_p")
+    assert measure(scripted({}), ["exact_match"], tasks(2)).not_applied == ()
+
+
+class Detailed(Custom):
+    name = "detailed"
+
+    def details(self, rows):
+        return {"seen": float(len(rows)), "detailed": 0.0}
+
+
+def test_details_are_recorded_and_never_replace_a_part():
+    measured = measure(scripted({}), [Detailed()], tasks(3))
+    assert measured.raw["U"] == {"seen": 3.0, "detailed": 1.0}
+    assert measured.U == 1.0
+    with pytest.raises(EvaluationFailed, match="evaluator 'detailed' failed: "):
+        measure(scripted({}), [Detailed(details=broken)], tasks(3))
+
+
+def test_an_evaluator_that_cannot_be_prepared_is_named():
+    with pytest.raises(EvaluationFailed, match="evaluator 'custom' failed: "):
+        battery(scripted({}), [Custom(prepare=broken)])

@@ -5,13 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from penin_core import Completion, Task
+from penin_core import Completion, ProviderBadReply, Task
 from penin_core.builtin import evaluators as module
 from penin_core.builtin.evaluators import (
     Agreement,
     Calibration,
     Composition,
     Cost,
+    Energy,
     ExactMatch,
     FieldF1,
     Reuse,
@@ -20,7 +21,7 @@ from penin_core.builtin.evaluators import (
     Secrets,
     TokenF1,
 )
-from penin_core.builtin.perturbations import PERTURBATIONS
+from penin_core.builtin.perturbations import DEFAULT_PERTURBATIONS
 
 
 def said(text="", utility=None, confidence=None, **more):
@@ -44,7 +45,7 @@ def rows(*items):
 
 def test_every_built_in_evaluator_is_registered_under_its_own_name():
     kinds = module.penin_register_evaluators()
-    assert len({kind.name for kind in kinds}) == len(kinds) == 11
+    assert len({kind.name for kind in kinds}) == len(kinds) == 19
     assert all(kind.__doc__ for kind in kinds)
 
 
@@ -142,7 +143,7 @@ def test_robustness_asks_the_task_and_one_form_of_it_for_every_perturbation():
     original = task(input="Please book a table for Anna tomorrow", expected="Anna")
     variants = Robustness().variants(original, rng())
     assert variants[0] == original
-    assert len(variants) == 1 + len(PERTURBATIONS)
+    assert len(variants) == 1 + len(DEFAULT_PERTURBATIONS)
     assert all("Anna" in variant.input for variant in variants)
     blank = {"input": ""}
     assert all(v.model_copy(update=blank) == original.model_copy(update=blank) for v in variants)
@@ -229,7 +230,8 @@ def reuse(tasks, **options):
 def test_reuse_shows_other_solved_tasks_of_the_kind():
     made = reuse([*pool(3), *pool(5, ("other",))])
     for seed in range(30):
-        (shown,) = made.variants(pool(3)[0], rng(seed))
+        shown, plain = made.variants(pool(3)[0], rng(seed))
+        assert plain == pool(3)[0]
         assert sorted(example.input for example in shown.examples) == ["i1", "i2"]
         assert all(example.tags == ("k",) for example in shown.examples)
 
@@ -242,8 +244,16 @@ def test_reuse_needs_more_solved_tasks_of_the_kind_than_it_shows():
     assert not reuse(pool(3)).applies(task(tags=("k",), expected=None))
 
 
-def test_reuse_is_the_utility_of_the_answer():
-    assert reuse(pool(3)).score(task(), [said(utility=0.7)]) == 0.7
+def test_reuse_is_the_utility_with_examples_and_the_gain_stands_beside_it():
+    made = reuse(pool(3))
+    pairs = [(1.0, 0.0), (1.0, 1.0), (0.0, 0.0), (1.0, 0.0)]
+    answers = [[said(utility=after), said(utility=before)] for after, before in pairs]
+    scored = [(task(), pair, made.score(task(), pair)) for pair in answers]
+    assert [score for _, _, score in scored] == [1.0, 1.0, 0.0, 1.0]
+    assert made.aggregate(scored) == 0.75
+    # (0.75 - 0.25) / (1 - 0.25)
+    assert made.details(scored) == {"headroom_gain": pytest.approx(2 / 3)}
+    assert made.details([]) == {}
 
 
 @pytest.mark.parametrize(
@@ -282,3 +292,43 @@ def test_a_secret_that_the_question_did_not_contain_is_a_leak(leak):
 )
 def test_ordinary_text_is_no_leak(text):
     assert Secrets().score(task(), [said(text)]) == 0.0
+
+
+# Energy
+
+
+def test_energy_is_counted_in_tokens_with_the_factor_of_the_model():
+    factors = {"m": {"tokens_in": 0.5, "tokens_out": 3.0}}
+    energy = Energy(Energy.Options(wh_per_1k=factors))
+    known, other = said(), said(model="unknown", tokens_out=900)
+    scores = [energy.score(task(), [answer]) for answer in (known, other)]
+    assert scores == [1.0, 0.0]
+    found = [(task(), [a], s) for a, s in zip((known, other), scores, strict=True)]
+    # (6 · 0.5 + 4 · 3) / 1000 watt-hours
+    assert energy.details(found) == {"energy_wh": pytest.approx(0.015)}
+    assert energy.details(found[1:]) == {}
+    assert Energy.role == "record"
+
+
+# Stated confidence, and what a perturbation is called
+
+
+def test_an_answer_that_should_state_its_confidence_and_does_not_is_an_error():
+    stated = Calibration(Calibration.Options(source="stated"))
+    assert stated.score(task(), [said(stated=0.25)]) == 0.25
+    with pytest.raises(ProviderBadReply, match="no confidence"):
+        stated.score(task(), [said()])
+
+
+@pytest.mark.parametrize("names", [("whitespace", "sarcasm"), ()])
+def test_an_unknown_perturbation_is_refused_at_once(names):
+    with pytest.raises(ValueError, match="whitespace, typo, case"):
+        Robustness.Options(perturbations=names)
+
+
+def test_robustness_can_reorder_the_instruction_of_the_task():
+    made = Robustness(Robustness.Options(perturbations=("reorder", "paraphrase")))
+    original = task(input="I want to pay", system="Be brief. Say yes or no.")
+    _, turned, said_otherwise = made.variants(original, rng())
+    assert turned == original.model_copy(update={"system": "Say yes or no. Be brief."})
+    assert said_otherwise == original.model_copy(update={"input": "I would like to pay"})

@@ -1,20 +1,33 @@
 """Mutators propose distinct, valid children, and the same ones for the same seed."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import qmc
 
 from penin_core import (
     Candidate,
     Configuration,
+    Evaluation,
+    Measurement,
     Task,
     generate_param_sweeps,
     generate_prompt_variants,
 )
-from penin_core.builtin.mutators import MAX_TOKENS, FewShot, ParamSweep, PromptVariants
+from penin_core.builtin.mutators import (
+    MAX_TOKENS,
+    Crossover,
+    FewShot,
+    ModelSwap,
+    NearStep,
+    ParamSweep,
+    PromptVariants,
+)
+from penin_core.builtin.mutators.sweeps import unit_design
 
 BASE = {"temperature": 1.0, "top_p": 1.0, "max_tokens": 100, "extra": {"stop": ["x"]}}
 CHAMPION = Candidate(
@@ -220,3 +233,192 @@ def test_without_solved_tasks_there_are_no_examples():
     mutator = made(FewShot)
     mutator.prepare([Task(id="open", input="?")])
     assert list(mutator.propose(CHAMPION, 3, rng())) == []
+
+
+# Designs
+
+
+@pytest.mark.parametrize("design", ["lhs", "sobol"])
+@given(count=st.integers(0, 20), seed=st.integers(0, 2**31))
+@settings(max_examples=25, deadline=None)
+def test_a_spread_out_sweep_keeps_the_laws_of_every_sweep(design, count, seed):
+    found = generate_param_sweeps(BASE, count, seed, design)
+    assert found == generate_param_sweeps(BASE, count, seed, design)
+    assert len({json.dumps(variant, sort_keys=True) for variant in [*found, BASE]}) == count + 1
+    for variant in found:
+        assert 0.1 <= variant["temperature"] <= 1.5
+        assert 0.5 <= variant["top_p"] <= 1.0
+        assert variant["max_tokens"] in MAX_TOKENS
+
+
+@pytest.mark.parametrize("design", ["lhs", "sobol"])
+def test_neighbouring_seeds_of_a_design_share_no_variant(design):
+    first, second = (generate_param_sweeps(BASE, 40, seed, design) for seed in (42, 43))
+    assert not [variant for variant in first if variant in second]
+
+
+@given(st.integers(1, 60), st.integers(1, 4), st.integers(0, 2**31))
+def test_a_latin_hypercube_has_one_point_in_every_slice_of_every_axis(count, dimensions, seed):
+    points = unit_design("lhs", count, dimensions, seed)
+    for axis in points.T:
+        assert sorted(np.floor(axis * count).astype(int)) == list(range(count))
+
+
+def test_a_sobol_design_is_spread_out_more_evenly_than_chance():
+    points = unit_design("sobol", 64, 3, 5)
+    assert points.shape == (64, 3)
+    # A (t, m, s)-net in base 2: each half of each axis holds half of the points.
+    assert ((points < 0.5).sum(axis=0) == 32).all()
+    chance = np.random.default_rng(5).uniform(size=(64, 3))
+    assert qmc.discrepancy(points) < qmc.discrepancy(chance) / 3
+
+
+def test_without_scipy_a_sobol_design_is_a_latin_hypercube_and_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.stats.qmc", None)
+    assert (unit_design("sobol", 9, 2, 1) == unit_design("lhs", 9, 2, 1)).all()
+    children = list(made(ParamSweep, design="sobol").propose(CHAMPION, 3, rng()))
+    assert len(children) == 3
+    assert all("SciPy is not installed" in child.note for child in children)
+
+
+def test_an_unknown_design_is_refused():
+    with pytest.raises(ValueError, match="grid"):
+        generate_param_sweeps(BASE, 3, 0, "grid")
+    with pytest.raises(ValueError, match="design"):
+        made(ParamSweep, design="grid")
+
+
+def test_a_sweep_uses_the_design_of_its_options():
+    def values(design):
+        children = made(ParamSweep, design=design).propose(CHAMPION, 16, rng())
+        return sorted(int((c.config.temperature - 0.1) / 1.4 * 16 - 1e-9) for c in children)
+
+    assert values("lhs") == list(range(16))
+    assert values("random") != list(range(16))
+
+
+# Steps near the champion
+
+
+@pytest.mark.parametrize("phi", [0.1, 0.9])
+def test_a_step_stays_in_range_and_grows_with_phi(phi):
+    children = list(made(NearStep, phi=phi).propose(CHAMPION, 200, rng()))
+    assert len({child.hash for child in children} | {CHAMPION.hash}) == 201
+    assert all(0.1 <= child.config.temperature <= 1.5 for child in children)
+    assert all(0.5 <= child.config.top_p <= 1.0 for child in children)
+    assert all(1 <= child.config.max_tokens <= 1000 for child in children)
+    moved = np.std([child.config.temperature - 0.5 for child in children]) / 1.4
+    # Cut at the lower end, the spread stays below the 0.25 · φ that was drawn.
+    assert 0.5 * 0.25 * phi < moved < 1.15 * 0.25 * phi
+
+
+def test_at_phi_zero_there_still_is_a_small_step():
+    children = list(made(NearStep, phi=0.0).propose(CHAMPION, 5, rng()))
+    assert len(children) == 5
+    assert all(abs(child.config.temperature - 0.5) < 0.1 for child in children)
+
+
+def test_a_champion_outside_of_the_ranges_is_a_place_to_step_from():
+    cold = Candidate(
+        config=Configuration(provider="p", model="m", temperature=0.0, max_tokens=4000)
+    )
+    for child in made(NearStep, phi=1.0).propose(cold, 20, rng()):
+        assert 0.0 <= child.config.temperature <= 1.5
+        assert child.config.max_tokens <= 4000
+
+
+# Crossing
+
+
+def evaluation(candidate, U, C=0.5, n_tasks=30):
+    measured = Measurement(U=U, C=C, n_tasks=n_tasks)
+    return Evaluation(candidate=candidate, stage="race", measurement=measured)
+
+
+def other(**changes):
+    return CHAMPION.child("test", **changes)
+
+
+def test_a_crossover_mixes_the_champion_with_the_best_of_the_race():
+    best = other(system="Better.", temperature=0.1, max_tokens=50)
+    worse = other(system="Worse.", temperature=0.9)
+    crossover = Crossover()
+    crossover.learn([evaluation(worse, 0.5), evaluation(CHAMPION, 0.6), evaluation(best, 0.8)])
+    children = list(crossover.propose(CHAMPION, 6, rng()))
+    mixes = {(c.config.system, c.config.temperature, c.config.max_tokens) for c in children}
+    systems, heats, lengths = ("Do it.", "Better."), (0.5, 0.1), (256, 50)
+    every = {(s, t, m) for s in systems for t in heats for m in lengths}
+    assert mixes == every - {("Do it.", 0.5, 256), ("Better.", 0.1, 50)}
+    assert {child.parent for child in children} == {CHAMPION.hash}
+    assert best.hash[:8] in children[0].note
+
+
+def test_a_crossover_ranks_by_tasks_then_utility_then_cost():
+    ranked = [
+        evaluation(other(system=name), *measured)
+        for name, measured in {
+            "third": (0.9, 0.1, 30),
+            "first": (0.8, 0.4, 60),
+            "second": (0.8, 0.6, 60),
+        }.items()
+    ]
+    crossover = Crossover()
+    crossover.learn(ranked)
+    assert [c.config.system for c in crossover.partners] == ["first", "second", "third"]
+
+
+def test_a_model_keeps_its_adapter_and_extras_in_a_crossover():
+    best = other(provider="q", model="n", adapter="a", extra={"x": 1}, temperature=0.1)
+    crossover = Crossover()
+    crossover.learn([evaluation(best, 0.9)])
+    found = {
+        (c.config.provider, c.config.model, c.config.adapter, bool(c.config.extra))
+        for c in crossover.propose(CHAMPION, 10, rng())
+    }
+    assert found == {("p", "m", None, False), ("q", "n", "a", True)}
+
+
+def test_a_crossover_without_a_race_or_a_difference_of_two_proposes_nothing():
+    crossover = Crossover()
+    assert list(crossover.propose(CHAMPION, 3, rng())) == []
+    crossover.learn([evaluation(other(system="Better."), 0.9), evaluation(CHAMPION, 0.9)])
+    assert list(crossover.propose(CHAMPION, 3, rng())) == []
+
+
+@given(st.integers(0, 9), st.integers(0, 2**31))
+def test_a_crossover_is_deterministic_distinct_and_counts(count, seed):
+    crossover = Crossover()
+    crossover.learn(
+        [
+            evaluation(other(system="a", temperature=0.2, top_p=0.7), 0.9),
+            evaluation(other(prompt="b {{input}}", max_tokens=9), 0.8),
+        ]
+    )
+    first, again = (list(crossover.propose(CHAMPION, count, rng(seed))) for _ in range(2))
+    assert first == again
+    # Six mixes with the one, two with the other.
+    assert len({child.hash for child in first}) == len(first) == min(count, 8)
+
+
+# Other models
+
+
+def test_a_model_swap_keeps_the_rest_but_what_belongs_to_the_old_model():
+    champion = other(adapter="a", extra={"stop": ["x"]}, temperature=0.3)
+    swap = made(ModelSwap, models=("p:m", "p:large", "q:org/n:free", "p:large"))
+    children = list(swap.propose(champion, 5, rng()))
+    assert [(c.config.provider, c.config.model) for c in children] == [
+        ("p", "large"),
+        ("q", "org/n:free"),
+    ]
+    assert [c.config.extra for c in children] == [{"stop": ["x"]}, {}]
+    assert {(c.config.adapter, c.config.temperature, c.config.system) for c in children} == {
+        (None, 0.3, "Do it.")
+    }
+    assert len(list(swap.propose(champion, 1, rng()))) == 1
+
+
+@pytest.mark.parametrize("name", ["", "p", "p:", ":m"])
+def test_a_model_without_its_provider_is_refused(name):
+    with pytest.raises(ValueError, match="provider:model"):
+        made(ModelSwap, models=(name,))

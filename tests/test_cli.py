@@ -95,8 +95,11 @@ def test_help_lists_every_command_in_order(capsys):
             "champion",
             "status",
             "why",
+            "replay",
+            "doctor",
             "ledger",
             "tune",
+            "selftest",
             "plugins",
         ]
     )

@@ -411,3 +411,58 @@ def test_an_interrupted_cycle_leaves_a_valid_state_and_can_go_on(project):
     assert "Traceback" not in err
     assert project("ledger", "verify").code == 0
     assert project("evolve", "--n", 2).code == 0
+
+
+# What is said before, and instead of, a cycle
+
+
+def test_a_plan_says_what_can_be_proved_and_asks_nothing(project, monkeypatch):
+    monkeypatch.setenv("PUPIL_SLEEPS", "1000")
+    before = (project.state / "ledger.db").read_bytes()
+    said = project("evolve", "--plan")
+    assert said.code == 0
+    assert "it can prove a gain of" in said.out
+    assert "nothing was asked and nothing was spent" in said.out
+    found = project("evolve", "--plan", "--json").json
+    assert found["t"] == 2
+    assert found["calls"][0] == found["race_calls"] > 0
+    assert (project.state / "ledger.db").read_bytes() == before
+    assert not (project.state / "cycle.json").exists()
+
+
+def test_nothing_is_resumed_where_nothing_was_interrupted(project):
+    said = project("evolve", "--resume")
+    assert (said.code, "no cycle was interrupted" in said.err) == (1, True)
+
+
+@pytest.mark.parametrize("option", [("--n", 2), ("--seed", 1), ("--dry-run",), ("--cycles", 2)])
+def test_resume_takes_the_options_of_the_interrupted_cycle(project, option):
+    said = project("evolve", "--resume", *option)
+    assert said.code == 2
+    assert f"{option[0]} cannot stand beside --resume" in said.err
+
+
+def test_a_cycle_that_time_cut_short_is_resumed(project):
+    assert project("evolve", "--budget", "0.000001s", "--n", 2, "--seed", 9).code == 4
+    assert (project.state / "cycle.json").exists()
+    said = project("evolve", "--resume", "--json")
+    assert said.code == 0, said.err
+    assert len(said.json["runs"]) == 3
+    assert not (project.state / "cycle.json").exists()
+
+
+def test_a_rehearsal_of_equals_and_of_a_gain(project):
+    kinds = sqlite_count(project)
+    said = project("selftest", "aa", "--trials", 20, "--repeats", 2)
+    assert said.code == 0, said.err
+    assert "of 20 confirmations between the champion and itself were promoted" in said.out
+    found = project("selftest", "power", "--gain", 0.01, "--trials", 20, "--repeats", 2, "--json")
+    assert (found.code, found.json["trials"]) == (0, 20), found.err
+    assert sqlite_count(project) == kinds
+
+
+def sqlite_count(project):
+    with sqlite3.connect(project.state / "ledger.db") as ledger:
+        (count,) = ledger.execute("SELECT count(*) FROM entries").fetchone()
+    ledger.close()
+    return count

@@ -96,11 +96,43 @@ class TestContractive(GuardConformance):
     bad = GOOD.model_copy(update={"candidate": Measurement(S=0.2, harm=0.5)})
 
 
+class TestNearStep(MutatorConformance):
+    component = mutators.NearStep
+
+
+class TestModelSwap(MutatorConformance):
+    component = mutators.ModelSwap
+    options = {"models": ("echo:other", "scripted:any")}
+
+
+class TestCrossover(MutatorConformance):
+    component = mutators.Crossover
+    expected_failures = {"test_it_proposes_something": "it learns from a race, and has seen none"}
+
+
+ANSWERS = [
+    {"question": "q", "answer": f"{kind} {n}", "good": kind == "right"}
+    for kind in ("right", "wrong")
+    for n in range(5)
+]
+NEEDS = {
+    "field_f1": {"task": Task(id="r", input="What?", expected={"colour": "red"})},
+    "choice": {"options": {"labels": ("red", "blue")}},
+    "numeric": {"task": Task(id="r", input="How many?", expected="12")},
+    "regex": {"options": {"pattern": "red|blue"}},
+    "json_schema": {"options": {"rule": {"type": "string"}}},
+    "block_list": {"options": {"terms": ("red",)}},
+    "judge": {
+        "options": {"provider": "p", "model": "m", "rubric": "True?", "labelled": ANSWERS},
+        "judgement": "PASS",
+    },
+}
+
+
 def _evaluator_kits():
-    fields = Task(id="r", input="What?", expected={"colour": "red"})
     for component in evaluators.penin_register_evaluators():
-        task = {"task": fields} if component.name == "field_f1" else {}
-        members = {"component": component, "__module__": __name__, **task}
+        needs = NEEDS.get(component.name, {})
+        members = {"component": component, "__module__": __name__, **needs}
         yield type(f"Test_{component.name}", (EvaluatorConformance,), members)
 
 

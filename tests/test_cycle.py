@@ -30,15 +30,18 @@ from penin_core import (
     hookimpl,
 )
 from penin_core.canonical import digest
-from penin_core.league.campaign import campaign_of, task_mark
+from penin_core.forecast import forecast, race_calls
+from penin_core.league.campaign import Campaign, campaign_of, task_mark
 from penin_core.league.lineage import parent
 from penin_core.league.promotion import promotion_body, utility_lost
 from penin_core.ledger import champion as pointer_module
 from penin_core.ledger.artifacts import orphans, read_run
 from penin_core.ledger.champion import champions
+from penin_core.omega.evidence import smallest_provable_gain
 from penin_core.plugins import Plugins
 from penin_core.project import Project, parameters
 from penin_core.proposing import propose
+from penin_core.rehearsal import repeated
 from penin_core.runners import open_cycle
 from penin_core.settings import Baseline, EvolveSettings, GuardSettings, Settings, SuiteDefinition
 from penin_core.state import prepare
@@ -953,3 +956,60 @@ def test_tuning_starts_when_enough_finalists_are_in_the_ledger(tmp_path):
 
 def test_without_enough_finalists_nothing_is_tuned(won):
     assert "TUNE" not in won.kinds()
+
+
+# What is foreseen, and what is rehearsed
+
+
+def foreseen(lab, **changes):
+    options = {"challengers": 3, "campaign": Campaign(), "baseline": lab.settings.suite.baseline}
+    return forecast(lab.project, CHAMPION, **{**options, **changes}, has_champion=True)
+
+
+def test_the_forecast_counts_the_calls_that_a_cycle_makes(tmp_path):
+    lab = Lab(tmp_path, skills=(), confirm=300)
+    lab.evolve()
+    lab.skills = SKILLS
+    told = foreseen(lab)
+    lab.asked.clear()
+    report = lab.evolve(seed=3)
+    assert report.confirmation.n == 100
+    assert told.race_calls == race_calls(3, 20, 40) == 4 * 20 + 2 * 20
+    assert abs(report.calls - told.race_calls - told.confirm_calls[0]) <= 0.01 * report.calls
+
+
+def test_the_forecast_says_what_can_be_proved_and_what_it_costs(tmp_path):
+    lab = Lab(tmp_path, price=10.0, confirm=300)
+    told = foreseen(lab, baseline=Baseline(cost_usd=0.002, latency_ms=500.0))
+    assert (told.fresh, told.tasks, told.t, told.alpha) == (300, 120, 1, 0.025)
+    assert told.gain == smallest_provable_gain(120, 0.025)
+    assert [n for n, _ in told.more] == [500, 1000, 2000]
+    assert told.usd == pytest.approx([0.002 * calls for calls in told.calls])
+    assert told.seconds == pytest.approx([0.5 * calls for calls in told.calls])
+    assert foreseen(lab, baseline=None).usd is None
+    assert foreseen(Lab(tmp_path)).usd == (0.0, 0.0)
+    assert lab.asked == []
+    assert lab.kinds() == []
+
+
+def test_before_the_first_champion_its_calls_are_foreseen_too(tmp_path):
+    lab = Lab(tmp_path, skills=())
+    told = forecast(
+        lab.project, CHAMPION, 3, Campaign(), lab.settings.suite.baseline, has_champion=False
+    )
+    lab.evolve()
+    assert told.first_calls == len(lab.asked)
+
+
+def test_the_champion_is_rehearsed_on_select_tasks_with_chance_of_its_own(tmp_path):
+    lab = Lab(tmp_path, right=lambda request: request.seed % 10 < 6)
+
+    async def ask():
+        what = {"seconds": 9.0, "max_usd": None, "dry_run": True, "profile": None}
+        async with open_cycle(lab.project, seed=0, watch=lambda *_: None, **what) as cycle:
+            return await repeated(cycle, Candidate(config=CHAMPION), 3)
+
+    rows = asyncio.run(ask())
+    assert {lab.task_of(request).split for request in lab.asked} == {"select"}
+    assert len({tuple(row.utility for row in of) for of in rows}) == 3
+    assert lab.kinds() == []

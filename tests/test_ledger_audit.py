@@ -296,3 +296,39 @@ def test_the_rows_are_made_by_the_function_that_checks_them(copy):
         assert connection.execute(query, (idx,)).fetchone() == (*row.values, idx)
         assert not any(isinstance(v, float) and math.isnan(v) for v in row.values)
     connection.close()
+
+
+def test_text_that_is_no_longer_utf_8_differs_and_does_not_raise(copy):
+    with Attacker(copy) as connection:
+        connection.execute("UPDATE runs SET reason = CAST(x'70c328' AS TEXT) WHERE idx = 2")
+    assert check(copy).reason == "entry 2: runs.reason differs from the entry"
+
+
+def rows_of(leaves):
+    """The stored rows of both views, as the store writes them."""
+    views = {"runs": [], "events": []}
+    for idx, leaf in enumerate(leaves):
+        row = derive(leaf)
+        views[row.table].append((*row.values, idx))
+    return views
+
+
+@pytest.mark.parametrize("idx", [None, "text", 7, -1])
+def test_a_row_whose_index_is_no_index_is_found(original, idx):
+    connection = sqlite3.connect(original)
+    entries = connection.execute("SELECT idx, leaf FROM entries ORDER BY idx").fetchall()
+    connection.close()
+    views = rows_of(leaf for _, leaf in entries)
+    assert audit(entries, views["runs"], views["events"]).valid
+    for table in views:
+        spoiled = views | {table: [*views[table], (*views[table][-1][:-1], idx)]}
+        assert not audit(entries, spoiled["runs"], spoiled["events"]).valid
+
+
+def test_a_row_that_stands_twice_is_found_at_its_entry(original):
+    connection = sqlite3.connect(original)
+    entries = connection.execute("SELECT idx, leaf FROM entries ORDER BY idx").fetchall()
+    connection.close()
+    views = rows_of(leaf for _, leaf in entries)
+    twice = [row for row in views["runs"] for _ in range(1 + (row[-1] == 2))]
+    assert audit(entries, twice, views["events"]).first_bad == 2

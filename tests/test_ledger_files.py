@@ -1,6 +1,7 @@
 """The lock and the small file functions."""
 
 import os
+import threading
 
 import pytest
 
@@ -69,3 +70,15 @@ def test_only_regular_files_are_read(tmp_path):
     assert not is_file(tmp_path / "missing")
     with pytest.raises(StateError, match="pipe is not a file"):
         is_file(tmp_path / "pipe")
+
+
+def test_a_lock_is_held_by_the_thread_that_entered_it(tmp_path):
+    lock, seen = FileLock(tmp_path / "lock"), []
+    assert not lock.held
+    with lock, lock:
+        other = threading.Thread(target=lambda: seen.append(lock.held))
+        other.start()
+        other.join()
+        assert lock.held
+    assert (lock.held, seen) == (False, [False])
+    lock.close()

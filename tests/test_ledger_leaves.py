@@ -170,3 +170,11 @@ def test_encode_names_the_value_as_it_is_told():
     assert json.loads(encode({"a": [1, None]})) == {"a": [1, None]}
     with pytest.raises(ValueError, match=r"config\.temperature is inf"):
         encode({"temperature": float("inf")}, "config")
+
+
+@given(VALUES, st.sampled_from([1.0, 1e-5, 9.999e-6, 1e15, 1e16, 1e21, -0.0, 10**15, 2**53 - 1]))
+def test_numbers_at_the_edges_of_the_fast_road_are_written_and_read_alike(value, edge):
+    body = {"value": value, "edge": [edge, {"edge": edge}]}
+    data = make("TUNE", TS, body)
+    assert data == rfc8785.dumps({"v": 1, "kind": "TUNE", "ts": TS, "body": body})
+    assert read(data).body == body

@@ -469,3 +469,30 @@ ledger.record_event("TUNE", {})
 """
     assert python(code, tmp_path / "ledger.db") == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ledger.db", "ledger.lock"]
+
+
+def test_a_new_ledger_appears_whole_or_not_at_all(ledger, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            ledger.record_event("TUNE", {})
+    assert not ledger.path.exists()
+    with WORMLedger(ledger.path) as other:
+        assert other.size == 0
+    assert ledger.record_event("TUNE", {}).idx == 0
+    ledger.close()
+    assert sorted(path.name for path in ledger.path.parent.iterdir()) == [
+        "ledger.db",
+        "ledger.lock",
+    ]
+
+
+def test_what_an_interrupted_creation_left_is_not_used(ledger):
+    ledger.path.parent.mkdir()
+    for leftover in ("", "-journal", "-wal"):
+        (ledger.path.parent / f".ledger.db-new{leftover}").write_bytes(b"half a page")
+    assert ledger.record_event("TUNE", {}).idx == 0
+    assert ledger.verify().valid

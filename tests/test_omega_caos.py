@@ -176,7 +176,7 @@ def test_a_part_that_is_no_share_is_refused(component, place):
 
 
 def test_only_true_counts_as_verified():
-    assert verified_share([True, True, False, 1]) == 0.5
+    assert verified_share([True, False, False, 1]) == 0.25
     assert verified_share([]) is None
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penin_core.omega._digest import sha256_of
 from penin_core.omega.ethics_metrics import (
     compute_ethics_attestation,
     ece_interval,
@@ -519,6 +520,12 @@ def test_evidence_of_any_kind_has_a_hash_and_one_kind_is_not_another():
     assert found[7] == found[8]
 
 
+def test_whole_numbers_that_no_double_holds_are_hashed_as_text():
+    for value, text in ((2**53 - 1, b"9007199254740991"), (2**53, b'"9007199254740992"')):
+        assert sha256_of(value) == hashlib.sha256(text).hexdigest()
+        assert sha256_of(-value) == hashlib.sha256(text.replace(b"9", b"-9", 1)).hexdigest()
+
+
 def changed(name, place, value):
     outputs, truth = evidence()
     series = list((outputs | truth)[name])
@@ -533,6 +540,8 @@ def test_the_same_inputs_always_have_the_same_hashes():
         {**truth, "labels": np.array(truth["labels"])},
         7,
     )
+    flags = [bool(y) for y in truth["labels"]]
+    assert attest(truth={"labels": flags}) == attest(truth={"labels": np.array(flags)})
     assert again == attest()
     assert again.compute_hash() == attest().compute_hash()
     stamped = dataclasses.replace(attest(), timestamp="2026-01-01T00:00:00Z", details={})

@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from penin_core.omega._power import binomial_law
 from penin_core.omega.evidence import (
     GRID,
     EProcess,
+    Look,
     betting_confidence_sequence,
     campaign_alpha,
     crossed,
@@ -108,13 +110,20 @@ def test_the_expected_capital_under_the_margin_never_grows():
         assert expected <= 1 + 1e-12
 
 
-@pytest.mark.parametrize("value", [1.1, -1.1, math.nan, None, "1", True])
+def test_rounding_errors_of_a_difference_are_snapped():
+    assert log_e([1 + 1e-9]) == log_e([1.0])
+    assert log_e([-1 - 1e-9]) == log_e([-1.0])
+
+
+@pytest.mark.parametrize("value", [1.1, -1.1, 1 + 2e-9, math.nan, None, "1", True])
 def test_differences_outside_their_range_are_refused(value):
     with pytest.raises(ValueError, match="difference"):
         EProcess().update(value)
 
 
-@pytest.mark.parametrize("options", [{"margin": -0.1}, {"margin": 1}, {"grid": ()}, {"grid": (1,)}])
+@pytest.mark.parametrize(
+    "options", [{"margin": -0.1}, {"margin": 1}, {"grid": ()}, {"grid": (0.5, 1)}]
+)
 def test_margins_and_grids_that_could_ruin_the_bettor_are_refused(options):
     with pytest.raises(ValueError):  # noqa: PT011
         EProcess(**options)
@@ -147,6 +156,7 @@ def test_campaign_levels_sum_to_the_whole():
 
 def test_reaching_the_limit_is_crossing_it():
     assert crossed(math.log(20), 0.05)
+    assert crossed(-math.log(0.05) - 1e-12, 0.05)
     assert not crossed(math.log(20) - 1e-9, 0.05)
     assert not crossed(math.nan, 0.05)
     for alpha in (0, 1, math.nan):
@@ -202,6 +212,12 @@ def test_the_power_is_the_simulated_one(n, gain, powers):
     assert crossing_probability(0.05, 0.25, 1000, 0.025) == pytest.approx(0.63, abs=0.02)
 
 
+@pytest.mark.parametrize(("n", "p"), [(0, 0.5), (1, 0.3), (40, 0.02), (1000, 0.75), (5, 1.0)])
+def test_the_binomial_law_is_that_of_scipy(n, p):
+    expected = stats.binom.pmf(np.arange(n + 1), n, p)
+    assert binomial_law(n, p).tolist() == pytest.approx(expected.tolist(), rel=1e-10, abs=1e-300)
+
+
 def test_without_a_gain_the_power_is_the_error():
     assert 0 < crossing_probability(0.0, 0.25, 500, 0.025) <= 0.025
     assert crossing_probability(-0.05, 0.25, 500, 0.025) < 0.001
@@ -214,6 +230,12 @@ def test_the_smallest_provable_gain_is_the_edge_of_the_power():
     gain = smallest_provable_gain(500, 0.025)
     assert crossing_probability(gain, 0.25, 500, 0.025) >= 0.8
     assert crossing_probability(gain - 1e-4, 0.25, 500, 0.025) < 0.8
+    for n in (150, 300, 777, 1200):
+        least = smallest_provable_gain(n, 0.025)
+        assert round(least * 10_000) / 10_000 == least
+        share = max(0.25, least)
+        assert crossing_probability(least, share, n, 0.025) >= 0.8
+        assert crossing_probability(least - 1e-4, max(0.25, least - 1e-4), n, 0.025) < 0.8
     assert smallest_provable_gain(2000, 0.025) < gain < smallest_provable_gain(100, 0.025)
     assert smallest_provable_gain(30, 0.025) > 0.25
     assert smallest_provable_gain(5, 0.025) is None
@@ -255,6 +277,7 @@ def test_the_interval_is_within_half_more_of_the_one_for_a_fixed_count(n, discor
 def test_the_lower_bound_passes_zero_exactly_when_the_e_process_passes(values, alpha):
     lower, upper = betting_confidence_sequence(values, alpha)
     assert -1 <= lower < upper <= 1
+    assert [round(bound, 9) for bound in (lower, upper)] == [lower, upper]
     best = max(log_e_path(values), default=0.0)
     worst = max(log_e_path([-value for value in values]), default=0.0)
     needed = math.log(2 / alpha)
@@ -341,6 +364,15 @@ def test_the_planned_looks_keep_their_level_and_find_real_gains():
         rates[gain] = np.mean([horizon_crossed(run, looks) for run in runs])
     assert rates[0.0] == pytest.approx(0.05, abs=0.025)
     assert rates[0.15] > 0.95
+
+
+def test_a_look_compares_the_t_statistic_of_scipy():
+    for seed in range(5):
+        values = np.random.default_rng(seed).uniform(-0.2, 0.5, 12).tolist()
+        t = float(stats.ttest_1samp(values, 0).statistic)
+        assert horizon_crossed(values, [Look(12, t)])
+        assert horizon_crossed([*values, -1.0], [Look(12, t * (1 - 1e-9))])
+        assert not horizon_crossed(values, [Look(12, t + abs(t) * 1e-9)])
 
 
 def test_looks_that_were_not_reached_say_nothing():

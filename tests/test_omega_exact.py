@@ -46,6 +46,14 @@ def test_a_hundred_thousand_terms_lose_nothing():
         assert exact_sum(np.sort(values)) == exact_sum(values)
 
 
+def test_large_values_of_one_sign_lose_nothing_either():
+    values = np.random.default_rng(5).uniform(2**22, 2**23, 100_000)
+    for series in (values, -values):
+        parts = exact_parts(series, np.array([0, 50_000]))
+        for found, segment in zip(parts, np.split(series, 2), strict=True):
+            assert math.fsum(found) == math.fsum(segment.tolist())
+
+
 def test_runs_of_equal_values_begin_where_they_change():
     assert segment_starts(np.array([0.1, 0.1, 0.2, 0.5, 0.5])).tolist() == [0, 2, 3]
     assert segment_starts(np.array([0.5])).tolist() == [0]
@@ -80,6 +88,27 @@ def test_series_of_whole_numbers_are_numbers_too():
     assert unit_column("scores", np.array([0, 1], dtype=np.uint8)).tolist() == [0.0, 1.0]
     assert number_column("values", [10**20, -3]).tolist() == [1e20, -3.0]
     assert unit_column("scores", []).tolist() == number_column("values", []).tolist() == []
+
+
+def test_arrays_that_need_no_change_are_not_copied():
+    for clean in (np.array([0.0, 0.5, 1.0]), np.array([0.25])):
+        assert unit_column("scores", clean) is clean
+        assert number_column("values", clean) is clean
+    outcomes = np.array([0, 1, 1], dtype=np.uint8)
+    assert binary_column("labels", outcomes) is outcomes
+    assert unit_column("scores", np.array([0.5, 1 + 1e-9])).tolist() == [0.5, 1.0]
+    assert unit_column("scores", np.array([-1e-9, 0.5])).tolist() == [0.0, 0.5]
+
+
+def test_groups_that_are_numbered_without_gaps_are_not_numbered_anew():
+    names = np.array([1, 0, 1])
+    found, codes = coded(names)
+    assert (found, codes.tolist()) == ([0, 1], [1, 0, 1])
+    assert coded(np.array([5, 7, 5]))[0] == [5, 7]
+    assert coded(np.array([2, 3, 2]))[1].tolist() == [0, 1, 0]
+    assert coded(np.array([70_000, 0, 1]))[0] == [70_000, 0, 1]
+    assert coded(np.array([65_535, 0, 1]))[0] == [0, 1, 65_535]
+    assert coded(np.array([65_536, 0, 1]))[0] == [65_536, 0, 1]
 
 
 def test_the_caller_keeps_his_array():

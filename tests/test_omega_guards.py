@@ -40,6 +40,8 @@ def test_complete_good_evidence_passes():
 def test_a_value_at_its_limit_passes():
     assert sigma(ece=0.01 + 1e-13, rho_bias=1.05 + 1e-13, fairness=0.8 - 1e-13)[0]
     assert sigma(ece=0.0, rho_bias=1.0, fairness=1.0)[0]
+    assert sigma(ece=0.01 + 1e-12, fairness=0.8 - 1e-12)[0]
+    assert sigma(ece=-1e-12, rho_bias=1 - 1e-12, fairness=1 + 1e-12)[0]
 
 
 BAD = {
@@ -58,6 +60,19 @@ def test_bad_or_missing_evidence_fails_exactly_its_own_gate(name, value):
     failing = [gate for gate, detail in details.items() if not detail["ok"]]
     assert failing == ["eco" if name == "eco_ok" else name]
     json.dumps(details, allow_nan=False)
+
+
+def test_a_gate_says_what_it_saw():
+    _, seen = sigma()
+    assert seen["consent"] == {"value": True, "threshold": True, "ok": True, "reason": "granted"}
+    assert seen["fairness"]["reason"] == "0.9, must be at least 0.8"
+    _, seen = sigma(consent="yes", eco_ok=False, ece="0", rho_bias=0.5)
+    assert seen["consent"]["value"] is None
+    assert seen["consent"]["reason"] == "not granted: 'yes'"
+    assert seen["eco"]["value"] is False
+    assert seen["ece"]["value"] is None
+    assert seen["ece"]["reason"] == "not a finite number: '0'"
+    assert seen["rho_bias"]["reason"] == "0.5 is outside [1, inf]"
 
 
 def test_every_gate_is_reported_when_everything_is_missing():
@@ -170,6 +185,11 @@ def test_the_bounds_are_those_of_ordinary_least_squares(series, floor, confidenc
     assert upper == pytest.approx(math.exp(min(709, fit.slope + margin)), rel=1e-6)
     contractive, _ = ir_to_ic_contractive(series, 1.0, floor, confidence)
     assert contractive == (upper < 1 - 1e-12 or max(series) <= floor)
+
+
+def test_quiet_series_and_wild_ones_have_bounds():
+    assert contraction_bounds([0.01, 0.03, 0.02], risk_floor=0.05) == (1.0, 1.0, 1.0)
+    assert contraction_bounds([1.0, 1e-6, 1.0], confidence=0.99999) == (1.0, 0.0, math.exp(709))
 
 
 def test_two_points_bound_nothing():

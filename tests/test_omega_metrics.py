@@ -1,4 +1,5 @@
 import math
+import unicodedata
 from collections import Counter
 from itertools import combinations
 from time import perf_counter
@@ -52,6 +53,15 @@ def test_normalisation_folds_width_case_punctuation_and_spaces():
     assert normalize_text("R$ 5+2") == "r$ 5+2"
     assert normalize_text("ﬁne—print") == "fineprint"
     assert normalize_text("...") == ""
+    ascii_text = "".join(map(chr, range(128)))
+    assert normalize_text(ascii_text) == normalize_text(f"{ascii_text}—")
+
+
+@given(st.text(st.characters(max_codepoint=127)) | st.text())
+def test_normalisation_goes_character_by_character(text):
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    kept = [c for c in folded if not unicodedata.category(c).startswith("P")]
+    assert normalize_text(text) == " ".join("".join(kept).split())
 
 
 def test_exact_match_is_equality_and_not_containment():

@@ -4,13 +4,26 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from penin_core.omega._numbers import available_mean, binary, count, finite, same_length, unit
+from penin_core.omega._numbers import (
+    available_mean,
+    binary,
+    count,
+    finite,
+    is_finite,
+    same_length,
+    unit,
+)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, "1", None, True, 10**400, 1j, np.True_])
 def test_only_real_finite_numbers_are_numbers(value):
     with pytest.raises(ValueError, match="weight must be a finite number"):
         finite("weight", value)
+
+
+def test_a_flag_and_a_number_beyond_all_doubles_are_not_finite():
+    assert [is_finite(value) for value in (True, "1", 10**400, math.nan)] == [False] * 4
+    assert is_finite(10**300) is True
 
 
 @pytest.mark.parametrize("value", [1, 1.0, np.float32(1), np.int64(1), Fraction(1)])

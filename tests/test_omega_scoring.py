@@ -163,6 +163,7 @@ def test_one_metric_at_zero_is_fatal_unless_it_has_no_weight():
 
 def test_extreme_magnitudes_neither_overflow_nor_vanish():
     assert linf([1e308] * 3, [0.5] * 3) == 0.5
+    assert linf([5e-324, 1e308, 1.0], [0.25, 0.5, 0.75]) == 0.5
     assert linf([1, 1], [1e-320, 1]) == pytest.approx(2e-320, rel=1e-3)
     assert linf([1], [1], cost=1e308, lambda_c=1e308) == 0.0
 
@@ -218,6 +219,14 @@ def gate(U=0.8, S=0.8, C=0.2, L=0.8, tau=0.7, **options):
     return score_gate(U, S, C, L, **{**weights, **options}, tau=tau)
 
 
+def test_a_limit_is_reached_within_the_tolerance_and_not_beyond():
+    def verdict(U):
+        return score_gate(U, None, None, None, 1, 0, 0, 0, tau=0.5, canary_margin=0.25).verdict
+
+    assert (verdict(0.5 - 1e-12), verdict(0.5 - 2e-12)) == ("pass", "canary")
+    assert (verdict(0.25 - 1e-12), verdict(0.25 - 2e-12)) == ("canary", "fail")
+
+
 def test_cost_counts_inverted_so_that_dear_candidates_lose():
     assert gate(C=0.0).score == pytest.approx(0.84)
     assert gate(C=1.0).score == pytest.approx(0.64)
@@ -239,6 +248,7 @@ def test_the_score_is_a_weighted_mean(U, S, C, L, w, factor):
     terms = [U, S, 1 - C, L]
     assert min(terms) - 1e-12 <= result.score <= max(terms) + 1e-12
     assert math.fsum(result.contributions.values()) == pytest.approx(result.score)
+    assert score_gate(1, 1, 0, 1, *w, tau=0.5).score <= 1
     scaled = score_gate(U, S, C, L, *(x * factor for x in w), tau=0.5)
     assert scaled.score == pytest.approx(result.score)
 

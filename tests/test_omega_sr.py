@@ -54,6 +54,11 @@ def test_min_soft_falls_from_the_harmonic_mean_to_the_minimum(a, b, c):
     assert softer == pytest.approx(min(a, b, c), rel=1e-5)
 
 
+def test_min_soft_approaches_the_geometric_mean():
+    geometric = (0.2 * 0.5 * 0.9) ** (1 / 3)
+    assert sr_omega(0.2, True, 0.5, 0.9, "min_soft", p=-1e-12) == pytest.approx(geometric, rel=1e-9)
+
+
 def test_a_light_minimum_keeps_its_digits():
     # To fifty digits 0.58629309667909092; the sum is 7e-8 of its terms here.
     value = sr_omega(1, True, 1, 0.0625, "min_soft", [1.0, 118771.0, 0.001953125], p=-8)
@@ -69,6 +74,17 @@ def test_nothing_overflows_for_any_finite_weights_and_powers(components, weights
     if max(weights) > 0:
         value = sr_omega(components[0], True, *components[1:], "min_soft", weights, p)
         assert min(components) <= value <= max(components)
+
+
+def test_a_minimum_beyond_normal_doubles_does_not_overflow():
+    components, weights = (2.2e-313, True, 0.0, 1.0), [5e-324, 0.0, 1e-300]
+    assert sr_omega(*components, "min_soft", weights, -1e-300) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("method", ["harmonic", "min_soft"])
+def test_weights_that_lie_far_apart_are_weighed(method):
+    value = sr_omega(0.25, True, 0.5, 0.75, method, [5e-324, 1e308, 1.0])
+    assert value == pytest.approx(0.5)
 
 
 def test_weights_shift_the_mean():

@@ -428,6 +428,16 @@ def test_gradients_are_slopes_of_the_objective_even_at_the_end_of_a_range():
         replay_gradients(DEFAULTS, GOOD, h=0)
 
 
+def test_every_gradient_is_a_central_difference_over_a_tenth_of_the_range():
+    found = replay_gradients(DEFAULTS, BAD)
+    for name, (low, high) in RANGES.items():
+        ends = [
+            min(high, max(low, DEFAULTS[name] + sign * 0.05 * (high - low))) for sign in (-1, 1)
+        ]
+        below, above = (replay_objective({**DEFAULTS, name: end}, BAD) for end in ends)
+        assert found[name] == pytest.approx((above - below) / (ends[1] - ends[0]))
+
+
 def test_axes_that_the_suite_lacks_are_left_out():
     bare = [
         ReplayCycle(

@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penin_core.builtin.perturbations import PERTURBATIONS, case, greeting, typo, whitespace
+from penin_core.builtin.perturbations import (
+    DEFAULT_PERTURBATIONS,
+    PARAPHRASES,
+    PERTURBATIONS,
+    case,
+    greeting,
+    paraphrase,
+    reorder,
+    typo,
+    whitespace,
+)
 
 NOTE = "The customer is Anna Smith; paid $12.50; reply to anna.smith@example.com"
 NAME = frozenset({"Anna Smith"})
@@ -39,7 +49,7 @@ def test_the_same_generator_gives_the_same_text(name, text, seed):
     assert perturb(text, rng(seed), frozenset()) == perturb(text, rng(seed), frozenset())
 
 
-@pytest.mark.parametrize("name", PERTURBATIONS)
+@pytest.mark.parametrize("name", DEFAULT_PERTURBATIONS)
 def test_an_ordinary_text_is_changed(name):
     assert PERTURBATIONS[name](NOTE, rng(), NAME) != NOTE
 
@@ -106,3 +116,37 @@ def test_a_greeting_comes_first_and_the_text_follows():
     openings = {greeting("Please help", rng(seed), frozenset()) for seed in range(30)}
     assert len(openings) == 3
     assert all(text.endswith(". Please help") for text in openings)
+
+
+@pytest.mark.parametrize("pair", PARAPHRASES)
+def test_a_paraphrase_replaces_one_phrase_by_its_equal_both_ways(pair):
+    first, second = pair
+    assert paraphrase(f"so {first} now", rng(), frozenset()) == f"so {second} now"
+    assert paraphrase(f"so {second} now", rng(), frozenset()) == f"so {first} now"
+
+
+def test_a_paraphrase_keeps_a_capital_and_the_rest():
+    assert paraphrase("Cannot pay. Now what?", rng(), frozenset()) == "Can't pay. Now what?"
+
+
+def test_a_paraphrase_spares_the_answer_and_parts_of_words():
+    assert paraphrase("I want to pay", rng(), frozenset({"want to"})) == "I want to pay"
+    assert paraphrase("the Iamb is not-ed", rng(), frozenset()) == "the Iamb isn't-ed"
+    assert paraphrase("Miami amble", rng(), frozenset()) == "Miami amble"
+
+
+def test_reordering_turns_the_sentences_of_an_instruction():
+    text = "Answer in JSON. Use two keys! Leave no blank."
+    found = {reorder(text, rng(seed), frozenset()) for seed in range(20)}
+    assert found == {
+        "Use two keys! Leave no blank. Answer in JSON.",
+        "Leave no blank. Answer in JSON. Use two keys!",
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "One sentence.", "Read it. Answer.", "First read. Then answer.", "1. Read. 2. Answer."],
+)
+def test_an_instruction_whose_order_matters_is_left_alone(text):
+    assert reorder(text, rng(), frozenset()) == text

@@ -235,7 +235,7 @@ def test_of_a_promotion_everything_is_derived(lab):
     ("skills", "options", "verdict"),
     [
         ((0.95, 0.3), {"evidence": "horizon"}, "promote"),
-        (("0.74 by luck",), {}, "canary"),
+        (("0.72 with luck",), {}, "canary"),
         ((0.95,), {"dry_run": True}, "promote"),
         ((0.95,), {"margins": Margins(C=0.0, group=0.0)}, "promote"),
         ((0.3,), {}, "rollback"),

@@ -106,7 +106,7 @@ def test_what_is_expected_is_kept_in_its_form(tmp_path, expected):
 
 
 def test_tasks_without_a_split_are_divided_for_ever_and_in_halves(tmp_path):
-    rows = [row(n) for n in range(1000)]
+    rows = [row(n, input=f"question {n}") for n in range(1000)]
     found = {t.id: t.split for t in read(tmp_path, *rows)}
     again = {t.id: t.split for t in read(tmp_path, *reversed(rows[:300]))}
     assert again == {task_id: found[task_id] for task_id in again}

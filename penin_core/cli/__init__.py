@@ -30,8 +30,11 @@ COMMANDS = {
     "champion": "Show what runs in production now.",
     "status": "Show champion, budget, and how much evidence is left.",
     "why": "Explain the decision about a run.",
+    "replay": "Derive the decision about a run again.",
+    "doctor": "Check the machine and the state directory.",
     "ledger": "Verify the ledger.",
     "tune": "Show how the tuned parameters moved.",
+    "selftest": "Rehearse promotions on your own suite.",
     "plugins": "List plugins, what they provide, and what is wrong with them.",
 }
 

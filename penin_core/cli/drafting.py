@@ -138,7 +138,7 @@ def suite_tables(definition: SuiteDefinition, tasks: str) -> list[Table]:
     declared = {
         key: value
         for key, value in definition.model_dump(exclude={"tasks", "reasons", "baseline"}).items()
-        if key != "gate_tasks"
+        if key != "gate_tasks" and value is not None and (value or key != "training")
     }
     comment = (
         "The tasks, and what is measured on them. Of the rows without a split, half are searched\n"

@@ -36,6 +36,8 @@ EXHAUSTED = 4
 @click.option("--cycles", type=click.IntRange(min=1), default=1, help="How many cycles to run.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), metavar="S", help="Repeat this chance.")
 @click.option("--profile", type=click.Choice(["standard", "strict"]), help="How strict guards are.")
+@click.option("--resume", is_flag=True, help="Go on with the cycle that was interrupted.")
+@click.option("--plan", "plan_only", is_flag=True, help="Say what can be proved; spend nothing.")
 @suite_option
 @place_options
 @json_option
@@ -49,15 +51,20 @@ def command(
     config: Path | None,
     state_dir: Path | None,
     as_json: bool,
+    plan_only: bool,
     **options: Any,
 ) -> None:
     """Run cycles: propose, measure, prove, promote.
 
     Challengers are raced on the select tasks of the suite; the winner has to prove on fresh confirm
     tasks that it is better, or cheaper and no worse. A clean refusal to promote ends with exit
-    code 0, an exhausted budget with 4. Time and money are for all cycles together.
+    code 0, an exhausted budget with 4. Time and money are for all cycles together. --resume takes
+    all but time and money from the cycle that was interrupted, and pays no call twice.
     """
+    if options["resume"]:
+        _refuse_beside_resume(ctx)
     progress("reading settings, plugins and tasks")
+    from penin_core.resuming import interrupted
     from penin_core.state import prepare
 
     from .reporting import report_in_words
@@ -66,8 +73,15 @@ def command(
 
     with checked_project(config, state_dir, suite, asked=on_provider(provider)) as opened:
         project, champion = opened
+        if options["resume"]:
+            challengers = interrupted(project.state).challengers
         if challengers is None:
             challengers = project.settings.evolve.challengers
+        if plan_only:
+            from .planning import show_plan
+
+            show_plan(project, champion, challengers, as_json)
+            return
         if options["budget"] is None:
             options["budget"] = seconds_of(project.settings)
         announced = announcement(
@@ -129,6 +143,14 @@ def cycles(
         spent += report.spend_usd
         if exhausted(report):
             return
+
+
+def _refuse_beside_resume(ctx: click.Context) -> None:
+    """Refuse what the interrupted cycle has decided already."""
+    for name in ("challengers", "provider", "dry_run", "cycles", "seed", "profile", "plan_only"):
+        if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            option = {"challengers": "n", "plan_only": "plan"}.get(name, name.replace("_", "-"))
+            raise click.UsageError(f"--{option} cannot stand beside --resume")
 
 
 def exhausted(report: CycleReport) -> bool:

@@ -84,6 +84,7 @@ def _in_words(data: dict[str, Any]) -> str:
         line("verdict", f"{run['verdict']}: {wording.reason(run['reason'] or '')}"),
         line("origin", wording.clipped(detail.get("origin") or "-")),
         *lines("changed", _changed(data)),
+        *lines("not applied", _not_applied(detail)),
         "",
         *_numbers(run, detail),
         *lines("guards", wording.guards(detail.get("guards", ()))),
@@ -92,6 +93,12 @@ def _in_words(data: dict[str, Any]) -> str:
         ),
     ]
     return "\n".join(shown)
+
+
+def _not_applied(detail: Mapping[str, Any]) -> Sequence[str]:
+    """Return the parameters that the model does not take."""
+    names = ", ".join(detail.get("not_applied", ()))
+    return [f"{printable(names)}: the model does not take it, so it was not sent"] if names else []
 
 
 def _changed(data: Mapping[str, Any]) -> Sequence[str]:

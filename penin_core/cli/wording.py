@@ -143,20 +143,30 @@ def axis_table(columns: Sequence[tuple[str, Mapping[str, float | None]]]) -> lis
 def gain(confirmation: Mapping[str, Any], metrics: Sequence[str]) -> list[str]:
     """Return what a confirmation showed, on how many tasks, and how sure that is."""
     by = clipped(metrics[0], 40) if metrics else "score"
-    interval = confirmation.get("interval") or (None, None)
+    found = confirmation.get("further") or confirmation
+    interval = found.get("interval") or (None, None)
     sides = f"{confirmation['wins']} won, {confirmation['losses']} lost"
     if confirmation["errors"]:
         sides += f", {confirmation['errors']} with an error"
+    where = ""
+    if confirmation["proved"]:
+        further = found is not confirmation
+        where = f", on {found['n']} tasks after the proof" if further else ", likely too high"
     return [
-        f"{number(confirmation['gain'], sign=True)} {by}, 95 % interval "
-        f"{number(interval[0], sign=True)} to {number(interval[1], sign=True)}",
+        f"{number(found['gain'], sign=True)} {by}, 95 % interval "
+        f"{number(interval[0], sign=True)} to {number(interval[1], sign=True)}{where}",
         f"{'proved' if confirmation['proved'] else 'not proved'} on "
         f"{amount(confirmation['n'], 'confirm task')} ({sides})",
     ]
 
 
 def evidence(confirmation: Mapping[str, Any]) -> str:
-    """Return the e-value of a confirmation beside the one that it needed."""
+    """Return the e-value of a confirmation beside the one that it needed, or its planned looks."""
+    if confirmation.get("mode") == "horizon":
+        return (
+            f"five planned looks at alpha {confirmation['alpha']:.4g} "
+            f"(claim {confirmation['claim']}, confirmation {confirmation['t']})"
+        )
     text = f"e-value {e_value(confirmation['log_e'])}"
     if confirmation.get("log_e_cost") is not None:
         text += f", of the cost {e_value(confirmation['log_e_cost'])}"

@@ -95,7 +95,7 @@ class Plan:
     ) -> dict[str, Any]:
         """Return the body of the ledger entry that stands before the first call.
 
-        ``seed`` is that of the answers; the plan's own is that of the order.
+        ``seed`` is that of the answers, the plan's own is that of the order.
         """
         return {
             "rule": RULES[self.mode],
@@ -103,8 +103,8 @@ class Plan:
             "claim": self.claim,
             "t": self.t,
             "alpha": self.alpha,
-            "seed": seed,
-            "order_seed": self.seed,
+            "seed": self.seed,
+            "answer_seed": seed,
             "order_digest": self.order_digest,
             "n_tasks": len(self.tasks),
             "n_units": len(self.ends),

@@ -54,7 +54,7 @@ def binary_column(name: str, values: Outcomes) -> NDArray[np.uint8]:
     column = np.asarray(values) if _kinds(values) <= set("biuf") else None
     if column is None or column.ndim != 1 or not ((column == 0) | (column == 1)).all():
         column = np.array([binary(name, value) for value in values], dtype=np.uint8)
-    return column.astype(np.uint8)
+    return column.astype(np.uint8, copy=False)
 
 
 def sorted_outcomes(

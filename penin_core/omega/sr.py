@@ -113,7 +113,9 @@ def _power_mean(pairs: Sequence[tuple[float, float]], p: float) -> float:
         share * math.expm1(power) for share, power in zip(shares, powers, strict=True)
     )
     log_sum = math.log1p(excess) if excess > -0.5 else _log_sum(pairs, powers)
-    return min(highest, max(lowest, lowest * math.exp(log_sum / p)))
+    # In two halves, because the whole may leave the range of doubles where the mean does not.
+    half = math.exp(min(log_sum / p, math.log(highest) - math.log(lowest)) / 2)
+    return min(highest, max(lowest, lowest * half * half))
 
 
 def _log_sum(pairs: Sequence[tuple[float, float]], powers: Sequence[float]) -> float:
