@@ -27,7 +27,8 @@ LAYERS = (
     {"hookspecs", "settings", "suites", "leaks", "state"},
     {"engine", "ledger", "league", "plugins", "registry", "checks", "installed"}
     | {"battery", "measuring"},
-    {"project", "projectfiles", "cycle", "proposing", "resuming", "forecast", "rehearsal", "runfiles", "recording", "tuning", "runners", "replay", "doctor"},
+    {"project", "projectfiles", "cycle", "runfiles", "recording", "tuning", "runners", "replay"}
+    | {"doctor", "proposing", "resuming", "forecast", "rehearsal"},
     {"cli"},
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

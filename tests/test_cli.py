@@ -98,6 +98,7 @@ def test_help_lists_every_command_in_order(capsys):
             "replay",
             "doctor",
             "ledger",
+            "tasks",
             "tune",
             "selftest",
             "plugins",

@@ -289,7 +289,7 @@ def test_status_counts_cycles_evidence_and_entries(project):
     assert data["evidence"]["fresh"] < data["evidence"]["confirm"] == 900
     assert data["ledger"]["valid"] is True
     assert data["champion"]["run_id"] == data["cycles"]["last"][0]["run_id"]
-    assert "600 of 900 left to confirm on" in project("status").out
+    assert "500 of 900 left to confirm on" in project("status").out
 
 
 def test_status_works_where_the_tasks_are_gone(project):

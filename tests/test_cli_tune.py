@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from penin_core.canonical import digest
 from penin_core.cli import penin
 from penin_core.cli.tune import BARS, WIDEST, sparkline
+from penin_core.cli.why import _not_applied
 from penin_core.ledger.store import WORMLedger
 from penin_core.omega.tuner import DEFAULTS, RANGES
 
@@ -89,3 +90,9 @@ def test_a_long_path_is_thinned_and_keeps_both_ends(values):
     assert drawn[0] == sparkline(values[:1], 0.0, 1.0)
     assert drawn[-1] == sparkline(values[-1:], 0.0, 1.0)
     assert set(drawn) <= set(BARS)
+
+
+def test_why_names_the_parameters_that_were_not_applied():
+    assert list(_not_applied({})) == []
+    (found,) = _not_applied({"not_applied": ["temperature", "top_p"]})
+    assert found == "temperature, top_p: not taken by the model, and not sent"

@@ -150,7 +150,9 @@ def test_space_that_runs_out_is_seen(state, monkeypatch, free, level):
 
 
 def test_a_file_system_without_room_for_more_files_is_wrong(state, monkeypatch):
-    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_files=9, f_favail=0, f_frsize=1, f_bavail=9))
+    monkeypatch.setattr(
+        os, "statvfs", lambda _: SimpleNamespace(f_files=9, f_favail=0, f_frsize=1, f_bavail=9)
+    )
     assert doctor.space_finding(state).level == "wrong"
 
 

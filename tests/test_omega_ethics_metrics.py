@@ -443,6 +443,14 @@ def test_groups_that_cannot_be_compared_leave_calibration_alone(groups):
     assert made.details["reasons"]
 
 
+def test_a_group_of_the_least_size_counts():
+    made = attest({"protected_groups": ["a"] * (N - 10) + ["b"] * 10})
+    assert made.rho_bias < 1e6
+    assert made.details["reasons"] == []
+    small = attest({"protected_groups": ["a"] * (N - 9) + ["b"] * 9})
+    assert small.details["reasons"] == ["groups smaller than 10: ['b']"]
+
+
 @pytest.mark.parametrize(
     ("outputs", "field"),
     [

@@ -122,7 +122,7 @@ def test_differences_outside_their_range_are_refused(value):
 
 
 @pytest.mark.parametrize(
-    "options", [{"margin": -0.1}, {"margin": 1}, {"grid": ()}, {"grid": (0.5, 1)}]
+    "options", [{"margin": -0.1}, {"margin": 1}, {"grid": ()}, {"grid": (0.0,)}, {"grid": (0.5, 1)}]
 )
 def test_margins_and_grids_that_could_ruin_the_bettor_are_refused(options):
     with pytest.raises(ValueError):  # noqa: PT011
@@ -380,6 +380,7 @@ def test_looks_that_were_not_reached_say_nothing():
     assert not horizon_crossed([1.0] * 19, looks)
     assert horizon_crossed([1.0] * 20, looks)
     assert not horizon_crossed([0.0] * 100, looks)
+    assert not horizon_crossed([0.0] * 100, [Look(100, 0.5)])
     assert not horizon_crossed([-1.0] * 100, looks)
     assert [look.tasks for look in horizon_looks(10, 0.5)] == [2, 4, 6, 8, 10]
     for n, alpha, message in ((9, 0.05, "n must be"), (100, 0.6, "alpha must be at most")):

@@ -62,6 +62,13 @@ def test_bad_or_missing_evidence_fails_exactly_its_own_gate(name, value):
     json.dumps(details, allow_nan=False)
 
 
+def test_no_limit_however_wide_lets_an_impossible_value_pass():
+    wide = {"ece_max": 5, "rho_bias_max": 1e9, "fairness_min": -5}
+    assert sigma(wide, ece=1.0, rho_bias=1e8, fairness=0.0)[0]
+    for changed in ({"ece": 1.1}, {"ece": -0.1}, {"rho_bias": 0.9}, {"fairness": -0.1}):
+        assert not sigma(wide, **changed)[0]
+
+
 def test_a_gate_says_what_it_saw():
     _, seen = sigma()
     assert seen["consent"] == {"value": True, "threshold": True, "ok": True, "reason": "granted"}

@@ -49,6 +49,7 @@ def test_min_soft_falls_from_the_harmonic_mean_to_the_minimum(a, b, c):
     harmonic = sr_omega(a, True, b, c)
     assert sr_omega(a, True, b, c, "min_soft", p=-1) == pytest.approx(harmonic)
     soft = sr_omega(a, True, b, c, "min_soft")
+    assert soft == sr_omega(a, True, b, c, "min_soft", [1, 1, 1], -5)
     softer = sr_omega(a, True, b, c, "min_soft", p=-1e6)
     assert soft <= harmonic * (1 + 1e-12)
     assert softer == pytest.approx(min(a, b, c), rel=1e-5)

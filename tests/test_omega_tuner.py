@@ -424,8 +424,10 @@ def test_gradients_are_slopes_of_the_objective_even_at_the_end_of_a_range():
     rise = replay_objective(edge, GOOD) - below
     assert gradient == pytest.approx(rise / (0.05 * 0.45))
     assert replay_gradients(edge, GOOD) == replay_gradients(edge, GOOD, h=0.05)
-    with pytest.raises(ValueError, match="h must lie"):
-        replay_gradients(DEFAULTS, GOOD, h=0)
+    assert replay_gradients(DEFAULTS, GOOD, h=0.5) is not None
+    for h in (0, 0.6, -0.1):
+        with pytest.raises(ValueError, match="h must"):
+            replay_gradients(DEFAULTS, GOOD, h=h)
 
 
 def test_every_gradient_is_a_central_difference_over_a_tenth_of_the_range():

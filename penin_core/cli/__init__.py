@@ -33,6 +33,7 @@ COMMANDS = {
     "replay": "Derive the decision about a run again.",
     "doctor": "Check the machine and the state directory.",
     "ledger": "Verify the ledger.",
+    "tasks": "Check a file of tasks, or write down its splits.",
     "tune": "Show how the tuned parameters moved.",
     "selftest": "Rehearse promotions on your own suite.",
     "plugins": "List plugins, what they provide, and what is wrong with them.",

@@ -64,7 +64,6 @@ def command(
     if options["resume"]:
         _refuse_beside_resume(ctx)
     progress("reading settings, plugins and tasks")
-    from penin_core.resuming import interrupted
     from penin_core.state import prepare
 
     from .reporting import report_in_words
@@ -73,10 +72,7 @@ def command(
 
     with checked_project(config, state_dir, suite, asked=on_provider(provider)) as opened:
         project, champion = opened
-        if options["resume"]:
-            challengers = interrupted(project.state).challengers
-        if challengers is None:
-            challengers = project.settings.evolve.challengers
+        challengers = _how_many(project, challengers, resume=options["resume"])
         if plan_only:
             from .planning import show_plan
 
@@ -151,6 +147,15 @@ def _refuse_beside_resume(ctx: click.Context) -> None:
         if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             option = {"challengers": "n", "plan_only": "plan"}.get(name, name.replace("_", "-"))
             raise click.UsageError(f"--{option} cannot stand beside --resume")
+
+
+def _how_many(project: Project, asked: int | None, *, resume: bool) -> int:
+    """Return the number of challengers: that of the interrupted cycle, else ``asked`` or set."""
+    from penin_core.resuming import interrupted
+
+    if resume:
+        return interrupted(project.state).challengers
+    return project.settings.evolve.challengers if asked is None else asked
 
 
 def exhausted(report: CycleReport) -> bool:

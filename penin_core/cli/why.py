@@ -98,7 +98,7 @@ def _in_words(data: dict[str, Any]) -> str:
 def _not_applied(detail: Mapping[str, Any]) -> Sequence[str]:
     """Return the parameters that the model does not take."""
     names = ", ".join(detail.get("not_applied", ()))
-    return [f"{printable(names)}: the model does not take it, so it was not sent"] if names else []
+    return [f"{printable(names)}: not taken by the model, and not sent"] if names else []
 
 
 def _changed(data: Mapping[str, Any]) -> Sequence[str]:
