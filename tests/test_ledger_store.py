@@ -414,8 +414,9 @@ except StateError as error:
 @pytest.fixture
 def common_folder(tmp_path):
     """A folder that every user of the machine can reach."""
-    for folder in (tmp_path, *tmp_path.parents[:3]):
-        if folder.stat().st_uid == os.getuid() and folder.name.startswith(("pytest-", "test_")):
+    ours = ("pytest-", "popen-", "test_")
+    for folder in (tmp_path, *tmp_path.parents[:4]):
+        if folder.stat().st_uid == os.getuid() and folder.name.startswith(ours):
             folder.chmod(folder.stat().st_mode | 0o011)
     yield tmp_path
     tmp_path.chmod(0o700)
