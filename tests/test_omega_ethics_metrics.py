@@ -443,6 +443,31 @@ def test_groups_that_cannot_be_compared_leave_calibration_alone(groups):
     assert made.details["reasons"]
 
 
+def test_large_groups_of_few_samples_are_too_little():
+    outputs, truth = evidence()
+    cut = {k: v[48:72] if isinstance(v, list) else v for k, v in outputs.items()}
+    made = attest(cut, {"labels": truth["labels"][48:72]})
+    assert (made.ece, made.rho_bias, made.fairness_score) == WORST
+    needed = "needs at least 30 samples, got 24"
+    assert made.details["reasons"] == [f"calibration {needed}", f"groups {needed}"]
+
+
+def test_what_is_declared_not_applicable_need_not_fit_the_rest():
+    made = attest({"protected_groups": ["a"]}, {"not_applicable": {"groups": "none"}})
+    assert made.ece == pytest.approx(0.1)
+    made = attest({"predicted_probs": [0.5]}, {"not_applicable": {"calibration": "none"}})
+    assert made.fairness_score == 1.0
+
+
+def test_metrics_are_rounded_to_twelve_digits():
+    outputs, _ = evidence()
+    predictions = [1] * 41 + outputs["predictions"][41:]
+    made = attest({"predictions": predictions, "predicted_probs": [1 / 3] * N})
+    rho = rho_bias(predictions, outputs["protected_groups"])
+    assert (made.ece, made.rho_bias) == (0.666666666667, round(rho, 12))
+    assert made.rho_bias != rho
+
+
 def test_a_group_of_the_least_size_counts():
     made = attest({"protected_groups": ["a"] * (N - 10) + ["b"] * 10})
     assert made.rho_bias < 1e6

@@ -49,6 +49,8 @@ def test_sigmoid_of_the_z_score_uses_the_population_deviation():
         result = normalize_series(values, "sigmoid", center="mean", scale="std")
         assert result == pytest.approx(expected)
     assert normalize_series([0.1] * 3, "sigmoid", center="mean", scale="std") == [0.5] * 3
+    low, high = normalize_series([1e-300, 1e308], "sigmoid", center="mean", scale="std")
+    assert (low, high) == pytest.approx((1 / (1 + math.e), 1 / (1 + 1 / math.e)))
 
 
 @pytest.mark.parametrize(

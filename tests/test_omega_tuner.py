@@ -116,6 +116,12 @@ def test_ranges_and_starting_values_are_the_documented_ones():
     assert tuner.method == "adagrad"
 
 
+def test_both_ends_of_a_range_are_allowed():
+    for end in (0, 1):
+        params = {name: RANGES[name][end] for name in ("kappa", "lambda_c", "beta_min", "tau")}
+        assert OnlineTuner(params).get_params() == {**DEFAULTS, **params}
+
+
 def test_steps_are_cut_to_the_cap():
     after = OnlineTuner(learning_rate=1.0, warmup=0).update(0.0, {"kappa": 1.0, "beta_min": -1.0})
     assert after["kappa"] == pytest.approx(2.02)
@@ -366,9 +372,17 @@ def test_the_projection_is_the_nearest_point_of_the_box_that_sums_to_one(values,
     assert slope <= 1e-9
 
 
+def test_boxes_that_leave_one_point_are_allowed():
+    even, steep = dict.fromkeys(WEIGHTS, 0.25), {"wU": 1.0, "wS": 0.0, "wC": 0.3, "wL": 0.7}
+    for box in ((0.25, 0.9), (0.0, 0.25)):
+        assert project_weights(steep, dict.fromkeys(WEIGHTS, box)) == pytest.approx(even)
+
+
 def test_boxes_that_cannot_sum_to_one_are_refused():
     with pytest.raises(ValueError, match="misses 1"):
         project_weights(dict.fromkeys(WEIGHTS, 0.25), dict.fromkeys(WEIGHTS, (0.0, 0.2)))
+    with pytest.raises(ValueError, match="misses 1"):
+        project_weights(dict.fromkeys(WEIGHTS, 0.25), dict.fromkeys(WEIGHTS, (0.3, 0.9)))
 
 
 # --- replay

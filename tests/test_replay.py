@@ -128,9 +128,9 @@ class AdderPlugin:
         return [Patient]
 
 
-def evolved(state, skills=SKILLS, *, dry_run=False, **evolve):
+def evolved(state, skills=SKILLS, *, dry_run=False, declared=None, **evolve):
     """A project after one cycle, and its report."""
-    suite = SuiteDefinition(gate_tasks=20, baseline=Baseline(tokens=8.0))
+    suite = SuiteDefinition(gate_tasks=20, baseline=Baseline(tokens=8.0), **declared or {})
     chosen = Settings(
         champion=START,
         suite=suite,
@@ -140,6 +140,8 @@ def evolved(state, skills=SKILLS, *, dry_run=False, **evolve):
         guards=GuardSettings(use=("sigma", "contractive", "patient")),
     )
     tasks = [*sums("select", 40), *sums("confirm", 240), *sums("composed", 12), *sums("ood", 4)]
+    if declared:
+        tasks = [task.model_copy(update={"consent": None, "group": None}) for task in tasks]
     plugins = Plugins.load(discover=False)
     plugins.add(AdderPlugin(), "lab", "penin-lab", "1.0")
     project = Project(chosen, prepare(state), plugins, Suite(suite, tuple(tasks)))
@@ -187,6 +189,15 @@ def lab(tmp_path_factory):
     assert made.report.verdict == "promote", made.report.reason
     yield made
     made.ledger.close()
+
+
+def test_what_a_suite_declares_not_applicable_is_derived_again(tmp_path):
+    gates = ("calibration", "groups", "consent")
+    declared = dict.fromkeys(gates, "not_applicable") | {"reasons": dict.fromkeys(gates, "none")}
+    lab = Lab(tmp_path / "state", declared=declared)
+    assert lab.report.verdict == "promote", lab.report.reason
+    assert lab.replay().verdict == "promote"
+    lab.ledger.close()
 
 
 def edited(name, *path, value):

@@ -40,7 +40,7 @@ def attest(
         measured,
         {task.id for task in tasks},
         suite_hash=suite.hash,
-        consent=all(task.consent is True for task in tasks),
+        consent="consent" not in declared and all(task.consent is True for task in tasks),
         declared=declared,
         settings=settings,
         seed=seed,

@@ -84,7 +84,7 @@ class Retrial:
             self.measured,
             {pair.task for pair in self.pairs},
             suite_hash=self.row["suite_hash"],
-            consent=stored.consent is True,
+            consent="consent" not in stored.not_applicable and stored.consent is True,
             declared=stored.not_applicable,
             settings=settings,
             seed=self.row["seed"],
