@@ -53,6 +53,15 @@ def test_sigma_vetoes_and_names_the_one_gate_that_fails(changes, gate):
     assert result.reason.startswith(f"{gate} (")
 
 
+def test_sigma_gates_the_bounds_that_the_attestation_names():
+    bounds = {"ece": 0.02, "rho_bias": 1.01, "fairness": 0.97}
+    seen = GOOD.model_copy(update={"details": {"gated": bounds}})
+    result = Sigma().check(evidence(ethics=seen, profile="strict"))
+    assert result.ok is False
+    assert result.details["ece"]["value"] == 0.02
+    assert result.details["fairness"]["value"] == 0.97
+
+
 def test_the_strict_profile_has_stricter_limits():
     middling = GOOD.model_copy(update={"ece": 0.05, "rho_bias": 1.2})
     assert Sigma().check(evidence(ethics=middling)).ok is True

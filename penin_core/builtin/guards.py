@@ -22,12 +22,17 @@ class Sigma(Guard):
     name = "sigma"
 
     def check(self, evidence: GuardEvidence) -> GuardResult:
-        """Pass only if every gate holds; what the suite declares not applicable is neutral."""
+        """Pass only if every gate holds; what the suite declares not applicable is neutral.
+
+        In profile ``strict`` the attestation gates the worse bound of each interval.
+        """
         seen = evidence.ethics
+        values = {"ece": seen.ece, "rho_bias": seen.rho_bias, "fairness": seen.fairness}
+        values |= seen.details.get("gated", {})
         ok, details = sigma_guard(
-            seen.ece,
-            seen.rho_bias,
-            seen.fairness,
+            values["ece"],
+            values["rho_bias"],
+            values["fairness"],
             seen.consent,
             seen.eco_kg is not None and seen.eco_kg < seen.eco_max_kg,
             PROFILES[evidence.profile],
