@@ -227,7 +227,7 @@ async def open_cycle(
             budget=budget,
             cache=cache,
             deadline_s=seconds,
-            on_answer=lambda done, total: watch("answered", {"done": done, "total": total}),
+            on_answer=lambda done, total: watch("answered", answered(engine, done, total)),
         )
         try:
             yield Cycle(
@@ -246,6 +246,11 @@ async def open_cycle(
             await engine.aclose()
             budget.close()
             cache.close()
+
+
+def answered(engine: Engine, done: int, total: int) -> dict[str, object]:
+    """Return what a watcher learns after an answer: how many are there, and what all has cost."""
+    return {"done": done, "total": total, "calls": engine.spend.calls, "usd": engine.spend.usd}
 
 
 def require_valid(found: Verification) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .output import emit, json_option, progress
+from .output import emit, json_option, progress, quiet_option
 from .shared import limit_options, place_options, suite_option
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @suite_option
 @place_options
 @json_option
+@quiet_option
 def command(
     model: str | None,
     tasks: int | None,

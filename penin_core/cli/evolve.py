@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .output import json_option, progress, to_json
+from .output import json_option, progress, quiet_option, to_json
 from .shared import limit_options, place_options, suite_option
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ EXHAUSTED = 4
 @suite_option
 @place_options
 @json_option
+@quiet_option
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -123,7 +124,7 @@ def cycles(
         if number and (left <= 0 or (money is not None and money <= 0)):
             progress(f"the budget ended after {number} of {cycles} cycles")
             return
-        with following() as watch:
+        with following(most_usd=_most_usd(money, project.settings.budget.daily_usd)) as watch:
             report = run(
                 evolve_one_cycle(
                     challengers,
@@ -202,7 +203,11 @@ def announcement(
 def _money(of_run: float | None, of_day: float) -> str:
     from .wording import usd
 
-    return f"{usd(of_day)} a day" if of_run is None else usd(min(of_run, of_day))
+    return f"{usd(of_day)} a day" if of_run is None else usd(_most_usd(of_run, of_day))
+
+
+def _most_usd(of_run: float | None, of_day: float) -> float:
+    return of_day if of_run is None else min(of_run, of_day)
 
 
 def power(tasks: int, t: int) -> str:

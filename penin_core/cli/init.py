@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .drafting import EMBEDDED, Answers, draft, with_start
-from .output import emit, json_option, progress
+from .output import emit, json_option, progress, quiet_option
 from .shared import checked_project, place_options, seconds_of
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ FILE_NAME = "penin.toml"
 @click.option("--force", is_flag=True, help="Replace an existing penin.toml.")
 @place_options
 @json_option
+@quiet_option
 def command(
     no_measure: bool,
     force: bool,

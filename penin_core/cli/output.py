@@ -12,6 +12,8 @@ T = TypeVar("T")
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 GAP = "  "
+#: Key in a click context's ``meta``.
+QUIET = "penin.quiet"
 
 
 def json_option(function: Decorated) -> Decorated:
@@ -33,6 +35,24 @@ def config_option(function: Decorated) -> Decorated:
     return option(function)
 
 
+def quiet_option(function: Decorated) -> Decorated:
+    """Add ``--quiet``: what is going on is not said; data, warnings and errors are."""
+    return click.option(
+        "--quiet", is_flag=True, expose_value=False, callback=_hush, help="Show no progress."
+    )(function)
+
+
+def _hush(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.meta[QUIET] = True
+
+
+def is_quiet() -> bool:
+    """Return whether the command that runs was told to show no progress."""
+    ctx = click.get_current_context(silent=True)
+    return ctx is not None and QUIET in ctx.meta
+
+
 def emit(data: T, as_json: bool, render: Callable[[T], str]) -> None:
     """Write ``data`` to stdout: as JSON with sorted keys, or as ``render`` words it."""
     click.echo(to_json(data) if as_json else render(data))
@@ -48,8 +68,9 @@ def to_json(data: object) -> str:
 
 
 def progress(message: str) -> None:
-    """Say on stderr what is going on."""
-    click.echo(message, err=True)
+    """Say on stderr what is going on, unless that is not wanted."""
+    if not is_quiet():
+        click.echo(message, err=True)
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

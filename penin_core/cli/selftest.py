@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .output import emit, json_option, progress
+from .output import emit, json_option, progress, quiet_option
 from .shared import limit_options, place_options, suite_option
 
 REFUSED = 3
@@ -33,7 +33,16 @@ def _options(function: Any) -> Any:
     seed = click.option(
         "--seed", type=click.IntRange(0, 2**31 - 1), default=0, help="Repeat this chance."
     )
-    for add in (json_option, place_options, suite_option, limit_options, seed, repeats, trials):
+    for add in (
+        quiet_option,
+        json_option,
+        place_options,
+        suite_option,
+        limit_options,
+        seed,
+        repeats,
+        trials,
+    ):
         function = add(function)
     return function
 

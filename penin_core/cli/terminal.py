@@ -5,6 +5,7 @@ All of it goes to stderr. ``Field`` follows the events of a cycle; the two views
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from . import wording
-from .output import progress
+from .output import is_quiet, progress
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
@@ -46,13 +47,38 @@ class Row:
 
 
 @dataclass
+class Pace:
+    """How fast the answers of one step come in."""
+
+    done: int = 0
+    total: int = 0
+    #: How many were there at the first look, which the cache may have known, and when that was.
+    first: int = 0
+    since: float = 0.0
+
+    def count(self, done: int, total: int) -> None:
+        """Take over the counts; another total, or fewer answers than before, is another step."""
+        if total != self.total or done < self.done:
+            self.first, self.since = done, time.monotonic()
+        self.done, self.total = done, total
+
+    def per_second(self) -> float | None:
+        """Return answers per second, or None while that cannot be told."""
+        passed = time.monotonic() - self.since
+        return (self.done - self.first) / passed if self.done > self.first and passed > 0 else None
+
+
+@dataclass
 class Field:
     """Who competes, and how far the cycle is."""
 
     rows: dict[str, Row] = field(default_factory=dict)
     stage: str = FIRST
-    done: int = 0
-    total: int = 0
+    #: Most money that may be spent, in US dollars; None where nobody said.
+    most_usd: float | None = None
+    pace: Pace = field(default_factory=Pace)
+    calls: int = 0
+    usd: float = 0.0
     looked: Mapping[str, Any] | None = None
     started: float = field(default_factory=time.monotonic)
 
@@ -63,7 +89,8 @@ class Field:
             follow(about)
 
     def _answered(self, about: Mapping[str, Any]) -> None:
-        self.done, self.total = about["done"], about["total"]
+        self.pace.count(about["done"], about["total"])
+        self.calls, self.usd = about["calls"], about["usd"]
 
     def _started(self, about: Mapping[str, Any]) -> None:
         champion: Candidate = about["champion"]
@@ -208,10 +235,38 @@ class LiveView:
     def _now(self) -> RenderableType:
         from rich.text import Text
 
-        known = self.field
-        answers = f": {known.done:,} of {known.total:,} answers" if known.total else ""
-        passed = wording.duration(round(time.monotonic() - known.started))
-        return Text(f"{known.stage}{answers}, {passed}", style="dim")
+        passed = wording.duration(round(time.monotonic() - self.field.started))
+        parts = [*_working(self.field.pace), *_best(self.field), *_spent(self.field), passed]
+        return Text(f"{self.field.stage}: {', '.join(parts)}", style="dim")
+
+
+def _working(pace: Pace) -> Iterator[str]:
+    """Yield how many answers are there, how fast they come, and how long the rest will take."""
+    if pace.total:
+        yield f"{pace.done:,} of {pace.total:,} answers"
+    rate = pace.per_second()
+    if rate is not None and pace.done < pace.total:
+        yield f"{rate:,.0f}/s" if rate >= 1 else f"{60 * rate:,.0f}/min"
+        yield f"{wording.duration(math.ceil((pace.total - pace.done) / rate))} to go"
+
+
+def _best(known: Field) -> Iterator[str]:
+    racing = [row for row in known.rows.values() if row.state == RACING and row.utility is not None]
+    if racing:
+        best = max(racing, key=lambda row: row.utility or 0.0)
+        yield f"best so far {best.origin}, U {wording.number(best.utility)}"
+
+
+def _spent(known: Field) -> Iterator[str]:
+    if known.calls:
+        yield wording.amount(known.calls, "call")
+    if known.usd and known.most_usd is not None:
+        yield f"{wording.usd(known.usd)} of {wording.usd(known.most_usd)}"
+    elif known.usd:
+        yield wording.usd(known.usd)
+
+
+View = PlainView | LiveView
 
 
 def _evidence(looked: Mapping[str, Any]) -> str:
@@ -222,10 +277,10 @@ def _evidence(looked: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def following(stage: str = FIRST) -> Iterator[PlainView | LiveView]:
+def following(stage: str = FIRST, most_usd: float | None = None) -> Iterator[View]:
     """Give what follows one cycle, and restore the terminal however the cycle ends."""
-    known = Field(stage=stage)
-    if not sys.stderr.isatty():
+    known = Field(stage=stage, most_usd=most_usd)
+    if is_quiet() or not sys.stderr.isatty():
         yield PlainView(known)
         return
     view = LiveView(known)
