@@ -12,8 +12,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from .battery import TaskBattery
     from .builtin.mutators import generate_param_sweeps, generate_prompt_variants
+    from .chat_completions import ChatCompletionsProvider
     from .contracts import (
-        ChatCompletionsProvider,
         Component,
         ComponentOptions,
         Evaluator,
@@ -93,7 +93,8 @@ _HOME = {
     for module, names in {
         "battery": "TaskBattery",
         "builtin.mutators": "generate_param_sweeps generate_prompt_variants",
-        "contracts": "ChatCompletionsProvider Component ComponentOptions Evaluator FineTuner Guard "
+        "chat_completions": "ChatCompletionsProvider",
+        "contracts": "Component ComponentOptions Evaluator FineTuner Guard "
         "HttpProvider LocalProvider Mutator Provider Steps",
         "errors": "BudgetExceeded EvaluationFailed LedgerInvalid PeninError PluginConflict "
         "PluginError PluginInvalid PluginNotFound PromotionRefused ProviderAuthError "

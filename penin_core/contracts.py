@@ -106,51 +106,6 @@ class HttpProvider(Provider):
         return {"Authorization": f"Bearer {key}"} if key else {}
 
 
-class ChatCompletionsProvider(HttpProvider):
-    """Base for services that speak OpenAI's chat completions, as most do."""
-
-    path: ClassVar[str] = "/chat/completions"
-
-    def capabilities(self, model: str) -> Capabilities:
-        """Assume the common subset; override for a service that is known to do more or less."""
-        return Capabilities(logprobs=True, seed=True, json_mode=True)
-
-    def encode(self, request: Request) -> Call:
-        """Write the body of a chat completion; parameters that the model refuses are left out."""
-        system = [{"role": "system", "content": request.system}] if request.system else []
-        body: dict[str, Any] = {
-            "model": request.model,
-            "messages": system + [message.model_dump() for message in request.messages],
-            "temperature": request.temperature,
-            "top_p": request.top_p,
-            "max_tokens": request.max_tokens,
-        }
-        if request.seed is not None:
-            body["seed"] = request.seed
-        if request.logprobs:
-            body["logprobs"] = True
-        refused = self.capabilities(request.model).refused
-        return Call(path=self.path, body={**_without(body, refused), **request.extra})
-
-    def decode(self, reply: Reply) -> Completion:
-        """Read text, usage, log-probabilities and the reason to stop."""
-        choice = reply.body["choices"][0]
-        content = (choice.get("logprobs") or {}).get("content")
-        finish = choice.get("finish_reason")
-        return Completion(
-            text=choice["message"]["content"] or "",
-            model=reply.body["model"],
-            tokens_in=reply.body["usage"]["prompt_tokens"],
-            tokens_out=reply.body["usage"]["completion_tokens"],
-            logprobs=None if content is None else tuple(token["logprob"] for token in content),
-            finish=finish if finish in ("stop", "length") else "other",
-        )
-
-
-def _without(body: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
-    return {key: value for key, value in body.items() if key not in set(keys)}
-
-
 class Mutator(Component):
     """Proposes candidates near the champion."""
 

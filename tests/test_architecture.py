@@ -23,7 +23,7 @@ PLUGINS = sorted(
 LAYERS = (
     {"errors"},
     {"records", "canonical", "omega"},
-    {"contracts", "rendering", "stated"},
+    {"contracts", "chat_completions", "rendering", "stated"},
     {"hookspecs", "settings", "suites", "leaks", "state"},
     {"engine", "ledger", "league", "plugins", "registry", "checks", "installed"}
     | {"battery", "measuring"},

@@ -10,7 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from penin_core.contracts import ChatCompletionsProvider, LocalProvider, Provider, Steps
+from penin_core.chat_completions import ChatCompletionsProvider
+from penin_core.contracts import LocalProvider, Provider, Steps
 from penin_core.engine.budget import Budget
 from penin_core.engine.cache import ResponseCache
 from penin_core.engine.wire import Engine

@@ -8,7 +8,8 @@ from types import ModuleType
 
 import pytest
 
-from penin_core.contracts import ChatCompletionsProvider, ComponentOptions
+from penin_core.chat_completions import ChatCompletionsProvider
+from penin_core.contracts import ComponentOptions
 from penin_core.engine.endpoints import answer_key, base_url, identity
 from penin_core.records import Message, Request
 

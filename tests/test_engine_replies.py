@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penin_core.contracts import ChatCompletionsProvider
+from penin_core.chat_completions import ChatCompletionsProvider
 from penin_core.engine.replies import (
     Redactor,
     capabilities_of,

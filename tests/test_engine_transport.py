@@ -16,7 +16,7 @@ from urllib.parse import quote
 import httpx2
 import pytest
 
-from penin_core.contracts import ChatCompletionsProvider
+from penin_core.chat_completions import ChatCompletionsProvider
 from penin_core.engine.replies import ReplyLost, decode
 from penin_core.engine.transport import HttpTransport
 from penin_core.errors import (

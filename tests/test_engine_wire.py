@@ -18,7 +18,8 @@ import httpx2
 import pytest
 
 import penin_core
-from penin_core.contracts import ChatCompletionsProvider, Provider
+from penin_core.chat_completions import ChatCompletionsProvider
+from penin_core.contracts import Provider
 from penin_core.engine.budget import Budget
 from penin_core.engine.cache import ResponseCache
 from penin_core.engine.wire import Engine, Estimate
