@@ -1,0 +1,77 @@
+"""What is written to a vLLM server, and how its answers are read."""
+
+import pytest
+
+from penin_core import Call, Message, Price, ProviderRefused, Request
+from penin_core.testing import HttpProviderConformance
+from penin_vllm import VLLM, VLLMOptions
+
+REPLY = {
+    "id": "chatcmpl-9f6c",
+    "object": "chat.completion",
+    "created": 1764000000,
+    "model": "tiny-llama",
+    "choices": [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": "Hello.", "reasoning": None},
+            "logprobs": {
+                "content": [
+                    {"token": "Hello", "logprob": -5.7277, "bytes": [72], "top_logprobs": []},
+                    {"token": ".", "logprob": -5.7454, "bytes": [46], "top_logprobs": []},
+                ]
+            },
+            "finish_reason": "length",
+            "stop_reason": None,
+        }
+    ],
+    "usage": {"prompt_tokens": 12, "total_tokens": 14, "completion_tokens": 2},
+    "system_fingerprint": "vllm-0.32.0-1a2b3c4d",
+}
+
+
+class TestVLLM(HttpProviderConformance):
+    component = VLLM
+    model = "tiny-llama"
+    reply = REPLY
+    events = ({"choices": [{"index": 0, "delta": {"content": "Hello."}}]},)
+
+
+def ask(**changes):
+    messages = (Message(role="user", content="Hello?"),)
+    return Request(provider="vllm", model="tiny-llama", messages=messages, **changes)
+
+
+def test_an_adapter_is_a_model_of_its_own():
+    assert VLLM().encode(ask(adapter="slots-1")).body["model"] == "slots-1"
+    assert VLLM().encode(ask()).body["model"] == "tiny-llama"
+
+
+@pytest.mark.parametrize("name", ["guided_json", "guided_choice", "guided_regex"])
+def test_a_constraint_that_the_server_would_ignore_is_never_sent(name):
+    with pytest.raises(ProviderRefused, match=name) as caught:
+        VLLM().encode(ask(extra={name: "yes"}))
+    assert "structured_outputs" in caught.value.hint
+
+
+def test_a_constraint_by_its_present_name_is_sent():
+    wanted = {"structured_outputs": {"choice": ["yes", "no"]}}
+    assert VLLM().encode(ask(extra=wanted)).body["structured_outputs"] == {"choice": ["yes", "no"]}
+
+
+def test_adapters_are_loaded_and_forgotten():
+    body = {"lora_name": "slots-1", "lora_path": "/models/slots-1"}
+    assert list(VLLM().load_adapter("slots-1", "/models/slots-1")) == [
+        Call(path="/load_lora_adapter", body=body)
+    ]
+    assert list(VLLM().unload_adapter("slots-1")) == [
+        Call(path="/unload_lora_adapter", body={"lora_name": "slots-1"})
+    ]
+
+
+def test_your_own_server_is_free_unless_you_say_what_it_costs():
+    assert VLLM().capabilities("any").price == Price(input_per_million=0, output_per_million=0)
+    price = Price(input_per_million=0.1, output_per_million=0.2)
+    made = VLLM(VLLMOptions(price=price, key_env="VLLM_API_KEY"))
+    assert made.capabilities("any").price == price
+    assert made.key_env == "VLLM_API_KEY"
