@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import penin_core
-from penin_core.engine.budget import FREE, Budget
+from penin_core.engine.budget import Budget
+from penin_core.engine.money import FREE
 from penin_core.errors import BudgetExceeded, StateError
 
 ROOT = str(Path(penin_core.__file__).parent.parent)

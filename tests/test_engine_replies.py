@@ -18,10 +18,10 @@ from penin_core.engine.replies import (
     capabilities_of,
     completed,
     decode,
-    retry_after,
     service_message,
     status_error,
 )
+from penin_core.engine.waits import retry_after
 from penin_core.errors import (
     ProviderAuthError,
     ProviderBadReply,
@@ -262,3 +262,35 @@ def test_a_redactor_shows_and_pickles_nothing() -> None:
     assert KEY not in repr(redactor)
     with pytest.raises(TypeError, match="cannot be pickled"):
         pickle.dumps(redactor)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        ({"retry-after-ms": "soon", "retry-after": "9"}, 9.0),
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6m0s"}, 300.0),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "1m2.5s"}, 62.5),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "120ms"}, 0.12),
+        ({"x-ratelimit-remaining-tokens": "9", "x-ratelimit-reset-tokens": "120ms"}, None),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "soon"}, None),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "12"}, 12.0),
+    ],
+)
+def test_vendors_say_in_their_own_ways_when_to_ask_again(
+    headers: dict[str, str], seconds: float | None
+) -> None:
+    assert retry_after(headers, NOON) == seconds
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(status=429, body={"error": {"message": "no money", "code": "insufficient_quota"}}),
+        Reply(status=503, headers={"x-should-retry": "false"}),
+    ],
+)
+def test_what_the_service_calls_hopeless_is_not_tried_again(reply: Reply) -> None:
+    error = status_error("p", reply)
+    assert type(error) is ProviderRefused
+    assert not error.transient

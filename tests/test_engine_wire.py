@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -87,6 +88,7 @@ class Wire:
         self.folder = folder
         self.asked: Counter[str] = Counter()
         self.slept: list[float] = []
+        self.later = 0.0
         self.handler = handler or (
             lambda request: httpx2.Response(200, json=body(text_of(request)))
         )
@@ -99,6 +101,7 @@ class Wire:
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
+        self.later += seconds
 
     def engine(
         self,
@@ -112,6 +115,7 @@ class Wire:
         return Engine(
             budget=Budget(self.folder / "budget.db", daily, max_usd),
             cache=ResponseCache(self.folder / "cache.db"),
+            clock=lambda: time.monotonic() + self.later,
             sleep=self.sleep,
             **options,
         )
@@ -307,6 +311,25 @@ def test_an_unknown_price_is_refused_before_anything_is_sent(wire: Any) -> None:
         asyncio.run(_estimate(w, ask("a", model="unpriced")))
     assert texts(w.answer(ask("a", model="unpriced"), ask("b"))) == ["ProviderRefused", "B"]
     assert w.asked == {"b": 1}
+
+
+def test_the_price_of_the_settings_wins_and_makes_an_unknown_one_known(wire: Any) -> None:
+    w = wire()
+    stated = {"service:unpriced": Price(input_per_million=1.0, output_per_million=100.0)}
+    with pytest.raises(ProviderRefused, match="no price is known") as refused:
+        asyncio.run(_estimate(w, ask("a", model="unpriced")))
+    assert '[prices."service:unpriced"]' in refused.value.hint
+    answers = w.answer(ask("a", model="unpriced"), ask("b"), prices=stated)
+    assert [each.cost_usd for each in answers] == [204e-6, 40e-6]
+    assert w.spent() == 204 + 40
+
+
+def test_the_engine_says_what_a_model_can_do(wire: Any) -> None:
+    price = Price(input_per_million=0.0, output_per_million=0.0)
+    engine = wire().engine(prices={"service:m": price})
+    assert engine.capabilities("service", "m").price == price
+    assert engine.capabilities("service", "n").refused == ("top_p",)
+    asyncio.run(engine.aclose())
 
 
 def test_without_a_key_nothing_is_sent_or_reserved(

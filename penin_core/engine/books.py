@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -14,29 +14,46 @@ from penin_core.records import Completion, Request
 
 from .budget import Budget
 from .cache import ResponseCache
+from .commits import Commits
+from .money import FREE, End, Wish
 
 #: A question and the key under which its answer is kept.
 Item: TypeAlias = tuple[str, Request]
 Answer: TypeAlias = Completion | ProviderError
+Answers: TypeAlias = Sequence[tuple[str, Completion]]
 
 
 class Books:
     """Keeps the accounts of one engine. ``deadline_s`` counts from now; None never ends."""
 
-    def __init__(self, budget: Budget, cache: ResponseCache, deadline_s: float | None) -> None:
+    def __init__(
+        self,
+        budget: Budget,
+        cache: ResponseCache,
+        deadline_s: float | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.budget = budget
         self.cache = cache
         self.calls = self.cached = self.errors = self.tokens_in = self.tokens_out = 0
+        self._money: Commits[End | Wish, int] = Commits("penin-budget", self._write_money)
+        self._answers: Commits[Answers, None] = Commits("penin-cache", self._write_answers)
+        self._settling: set[asyncio.Future[int]] = set()
+        self._failed: BaseException | None = None
         self._deadline_s = deadline_s
-        self._started = time.monotonic()
-        self._in_flight = 0
+        self._clock = clock
+        self._started = clock()
+        self._asking = 0
+        #: What is reserved by a block that is being executed or, if True, that has ended it.
+        self._held: dict[int, bool] = {}
         self._freed = asyncio.Event()
+        self._queue = asyncio.Lock()
 
     def seconds_left(self) -> float:
         """Return the seconds until the deadline; infinity where there is none."""
         if self._deadline_s is None:
             return float("inf")
-        return self._started + self._deadline_s - time.monotonic()
+        return self._started + self._deadline_s - self._clock()
 
     def check_time(self) -> None:
         """Refuse to start anything after the deadline.
@@ -60,27 +77,120 @@ class Books:
         Raises:
             BudgetExceeded: nothing of ours is in flight any more, and it is still too much.
         """
-        reservation = await self._reserve(bound, key)
-        self._in_flight += 1
+        reservation = await self._reserve(Wish(bound, key))
         try:
             yield reservation
         finally:
-            self._in_flight -= 1
-            self._freed.set()
+            if self._held.get(reservation) is False:
+                self._let_go(reservation)
 
-    async def _reserve(self, bound: int, key: str) -> int:
-        while True:
+    async def _reserve(self, wish: Wish) -> int:
+        if wish.bound == FREE:
+            return FREE
+        if not self._queue.locked():
             try:
-                return self.budget.reserve(bound, key)
+                return await self._ask(wish)
             except BudgetExceeded:
-                if self._in_flight == 0:
+                if not self._others():
                     raise
-            self._freed.clear()
-            await self._freed.wait()
+        # One at a time, in turn: who asks for less does not overtake.
+        async with self._queue:
+            while True:
+                self._freed.clear()
+                try:
+                    return await self._ask(wish)
+                except BudgetExceeded:
+                    if not self._others():
+                        raise
+                await self._freed.wait()
 
-    def keep(self, answers: Iterable[tuple[str, Completion]]) -> None:
-        """Store answers in one transaction, before they count as paid."""
-        self.cache.put_many(answers)
+    async def _ask(self, wish: Wish) -> int:
+        made = self._money.add(wish)
+        self._asking += 1
+        try:
+            reservation = await asyncio.shield(made)
+        except asyncio.CancelledError:
+            # Nobody is left to send the call.
+            made.add_done_callback(self._give_back)
+            raise
+        finally:
+            self._asking -= 1
+        self._held[reservation] = False
+        return reservation
+
+    def _give_back(self, made: asyncio.Future[int]) -> None:
+        if made.exception() is None:
+            self.release(made.result())
+
+    def _others(self) -> bool:
+        """Say whether money may come back from calls of ours."""
+        return bool(self._held or self._asking)
+
+    def _let_go(self, reservation: int) -> None:
+        self._held.pop(reservation, None)
+        self._freed.set()
+
+    async def keep(self, answers: Answers) -> None:
+        """Store answers; they are on the disk when this returns.
+
+        Raises:
+            StateError: the cache cannot be written.
+        """
+        if answers:
+            await asyncio.shield(self._answers.add(answers))
+
+    def settle(self, reservation: int, spent: int | None) -> None:
+        """Count what a call cost; None charges all that was reserved. See ``settled``."""
+        self._end(End(reservation, spent))
+
+    def release(self, reservation: int) -> None:
+        """Give a reservation back: the call is known to have cost nothing. See ``settled``."""
+        self._end(End(reservation, 0, "released"))
+
+    def _end(self, end: End) -> None:
+        # Nobody waits for this one: until it is on the disk, the money counts as reserved.
+        if end.reservation == FREE:
+            return
+        self._held[end.reservation] = True
+        done = self._money.add(end)
+        self._settling.add(done)
+        done.add_done_callback(lambda done: self._ended(end.reservation, done))
+
+    def _ended(self, reservation: int, done: asyncio.Future[int]) -> None:
+        self._settling.discard(done)
+        self._failed = self._failed or (None if done.cancelled() else done.exception())
+        self._let_go(reservation)
+
+    async def settled(self) -> None:
+        """Wait until all that was settled or released is on the disk.
+
+        Raises:
+            StateError: the budget cannot be written; what could not be settled stays reserved.
+        """
+        while self._settling:
+            await asyncio.wait(self._settling)
+        if self._failed is not None:
+            raise self._failed
+
+    async def close(self) -> None:
+        """Write what is waiting to be written; close budget and cache."""
+        await self._answers.close()
+        await self._money.close()
+        self.budget.close()
+        self.cache.close()
+
+    def _write_money(self, items: Sequence[End | Wish]) -> list[int | Exception]:
+        ends = [item for item in items if isinstance(item, End)]
+        wishes = [item for item in items if isinstance(item, Wish)]
+        ended, made = self.budget.apply(ends, wishes)
+        problems, numbers = iter(ended), iter(made)
+        return [
+            (next(problems) or FREE) if isinstance(item, End) else next(numbers) for item in items
+        ]
+
+    def _write_answers(self, items: Sequence[Answers]) -> list[None]:
+        self.cache.put_many(pair for answers in items for pair in answers)
+        return [None] * len(items)
 
     def count(self, answer: Answer) -> None:
         """Count one request that went to a model."""

@@ -6,16 +6,19 @@ the same state directory, so that together they stay under the limit of the day.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from penin_core.errors import BudgetExceeded
 
 from .cache import Database
+from .money import FREE, End, Ended, Purse, Reservation, Wish, day_refusal, micro, usd
 
 logger = logging.getLogger(__name__)
 
@@ -41,27 +44,19 @@ _RESERVE = (
     "UPDATE day SET reserved = reserved + :bound"
     " WHERE day = :day AND spent + reserved + :bound <= :limit"
 )
-_SETTLE = (
-    "UPDATE reservation SET state = 'settled', spent = coalesce(?, bound)"
-    " WHERE id = ? AND state = 'open' RETURNING day, bound, spent"
+_INSERT = (
+    "INSERT INTO reservation (id, day, key, bound)"
+    " SELECT json_extract(value, '$[0]'), :day, json_extract(value, '$[1]'),"
+    " json_extract(value, '$[2]') FROM json_each(:rows)"
 )
-_RELEASE = (
-    "UPDATE reservation SET state = 'released', spent = 0"
-    " WHERE id = ? AND state = 'open' RETURNING day, bound, spent"
+_END = (
+    "UPDATE reservation SET state = json_extract(ended.value, '$[2]'),"
+    " spent = coalesce(json_extract(ended.value, '$[1]'), bound) FROM json_each(?) AS ended"
+    " WHERE reservation.id = json_extract(ended.value, '$[0]') AND state = 'open'"
+    " RETURNING reservation.id, day, bound, spent"
 )
-#: What reserves nothing: a free call leaves no trace here.
-FREE = 0
+_LAST = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'reservation'"
 _WARN_AT = 0.95
-
-
-@dataclass(frozen=True, slots=True)
-class Reservation:
-    """Money that may have been spent: a call that is in flight, or whose process was killed."""
-
-    id: int
-    day: str
-    key: str
-    bound_micro_usd: int
 
 
 class Budget:
@@ -83,17 +78,21 @@ class Budget:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._path = path
-        self._daily = _micro("daily_usd", daily_usd)
-        self._max = None if max_usd is None else _micro("max_usd", max_usd)
+        self._daily = micro("daily_usd", daily_usd)
+        self._purse = Purse(None if max_usd is None else micro("max_usd", max_usd))
         self._now = now
         self._database: Database | None = None
-        self._mine: dict[int, int] = {}
-        self._spent = 0
+        self._opening = threading.Lock()
 
     @property
     def spent_by_this_run(self) -> int:
         """Micro-USD that were settled through this object."""
-        return self._spent
+        return self._purse.spent
+
+    @property
+    def limit_today(self) -> int:
+        """Micro-USD that all processes together may spend in a day."""
+        return self._daily
 
     def reserve(self, upper_bound_micro_usd: int, key: str) -> int:
         """Reserve the most that a call can cost; return the number of the reservation.
@@ -104,28 +103,10 @@ class Budget:
             BudgetExceeded: it would be more than what is left of the day or of the run.
             StateError: the file cannot be used.
         """
-        bound = upper_bound_micro_usd
-        if bound < 0:
-            raise ValueError(f"a reservation of {bound} micro-USD is negative")
-        if bound == FREE:
-            return FREE
-        if self._daily == 0:
-            raise BudgetExceeded(
-                f"the next call can cost up to {_usd(bound)}, and the daily limit is $0",
-                hint="set [budget] daily_usd above 0 to allow paid calls",
-            )
-        self._check_run(bound)
-        day = self._today()
-        with self._open().write() as connection:
-            connection.execute("INSERT OR IGNORE INTO day (day) VALUES (?)", (day,))
-            terms = {"bound": bound, "day": day, "limit": self._daily}
-            if connection.execute(_RESERVE, terms).rowcount != 1:
-                raise self._refusal(bound, day)
-            row = (day, key, bound)
-            insert = "INSERT INTO reservation (day, key, bound) VALUES (?, ?, ?)"
-            number = int(connection.execute(insert, row).lastrowid or 0)
-        self._mine[number] = bound
-        return number
+        _, (made,) = self.apply([], [Wish(upper_bound_micro_usd, key)])
+        if isinstance(made, BudgetExceeded):
+            raise made
+        return made
 
     def settle(self, reservation: int, actual_micro_usd: int | None) -> None:
         """Replace a reservation by what was paid; None charges all that was reserved.
@@ -136,7 +117,7 @@ class Budget:
             ValueError: there is no such open reservation.
             StateError: the file cannot be used.
         """
-        self._finish(reservation, _SETTLE, (actual_micro_usd, reservation))
+        self._finish(End(reservation, actual_micro_usd))
 
     def release(self, reservation: int) -> None:
         """Give a reservation back: the call is known to have cost nothing.
@@ -145,7 +126,39 @@ class Budget:
             ValueError: there is no such open reservation.
             StateError: the file cannot be used.
         """
-        self._finish(reservation, _RELEASE, (reservation,))
+        self._finish(End(reservation, 0, "released"))
+
+    def apply(
+        self, ends: Sequence[End], wishes: Sequence[Wish]
+    ) -> tuple[list[ValueError | None], list[int | BudgetExceeded]]:
+        """End some reservations and make others, in one transaction; what cannot be, says so.
+
+        Money that is given back can be reserved at once.
+
+        Raises:
+            ValueError: a bound is negative.
+            StateError: the file cannot be used; nothing has changed.
+        """
+        if any(wish.bound < 0 for wish in wishes):
+            raise ValueError(f"a reservation of {min(wishes).bound} micro-USD is negative")
+        paid = [wish for wish in wishes if wish.bound != FREE]
+        real = [end for end in ends if end.reservation != FREE]
+        if not real and not (paid and self._daily):
+            return [None] * len(ends), [self._without_a_trace(wish) for wish in wishes]
+        day = self._today()
+        with self._open().write() as connection:
+            ended = _end(connection, real)
+            near = _settle_days(connection, ended, math.ceil(self._daily * _WARN_AT))
+            for each in ended:
+                self._purse.end(each)
+            made = iter(self._make(connection, day, paid))
+        for full in near:
+            logger.warning("95 %% of the limit of %s (%s) is spent", full, usd(self._daily))
+        found = {each.reservation for each in ended} | {FREE}
+        return (
+            [None if end.reservation in found else _unknown(end) for end in ends],
+            [FREE if wish.bound == FREE else next(made) for wish in wishes],
+        )
 
     def spent_today(self) -> int:
         """Return the micro-USD that were settled today, by every process."""
@@ -168,62 +181,79 @@ class Budget:
             self._database = None
 
     def _open(self) -> Database:
-        if self._database is None:
-            self._database = Database(self._path, _SCHEMA)
-        return self._database
+        with self._opening:
+            if self._database is None:
+                self._database = Database(self._path, _SCHEMA)
+            return self._database
 
     def _today(self) -> str:
         return self._now().astimezone(UTC).date().isoformat()
 
-    def _finish(self, reservation: int, statement: str, values: tuple[int | None, ...]) -> None:
-        if reservation == FREE:
-            return
-        with self._open().write() as connection:
-            row = connection.execute(statement, values).fetchone()
-            if row is None:
-                raise ValueError(f"there is no open reservation {reservation}")
-            day, bound, spent = row
-            update = "UPDATE day SET reserved = reserved - ?, spent = spent + ? WHERE day = ?"
-            connection.execute(update, (bound, spent, day))
-        self._mine.pop(reservation, None)
-        self._spent += spent
-        self._warn(day)
+    def _finish(self, end: End) -> None:
+        (problem,), _ = self.apply([end], [])
+        if problem is not None:
+            raise problem
 
-    def _check_run(self, bound: int) -> None:
-        reserved = sum(self._mine.values())
-        if self._max is not None and self._spent + reserved + bound > self._max:
-            raise BudgetExceeded(
-                f"the next call can cost up to {_usd(bound)}, but this run may spend "
-                f"{_usd(self._max)}: {_usd(self._spent)} are spent, {_usd(reserved)} reserved",
-                hint="raise the limit of the run (--max-usd); answers so far are kept",
-            )
+    def _without_a_trace(self, wish: Wish) -> int | BudgetExceeded:
+        """Return what a call gets where nothing is written: it is free, or the limit is 0."""
+        return FREE if wish.bound == FREE else day_refusal(wish.bound, "", 0, 0, 0)
 
-    def _refusal(self, bound: int, day: str) -> BudgetExceeded:
-        query = "SELECT spent, reserved FROM day WHERE day = ?"
-        spent, reserved = self._open().rows(query, (day,))[0]
-        return BudgetExceeded(
-            f"the next call can cost up to {_usd(bound)}, but the limit of {day} (UTC) is "
-            f"{_usd(self._daily)}: {_usd(spent)} are spent, {_usd(reserved)} reserved",
-            hint="raise [budget] daily_usd or go on after 00:00 UTC; answers so far are kept",
-        )
+    def _make(
+        self, connection: sqlite3.Connection, day: str, wishes: Sequence[Wish]
+    ) -> list[int | BudgetExceeded]:
+        """Reserve for paid calls, in turn, until the limits are reached."""
+        if not wishes:
+            return []
+        connection.execute("INSERT OR IGNORE INTO day (day) VALUES (?)", (day,))
+        last = int(connection.execute(_LAST).fetchone()[0])
+        total = sum(wish.bound for wish in wishes)
+        at_once = self._purse.refusal(total) is None and self._take(connection, day, total)
+        made: list[int | BudgetExceeded] = []
+        rows: list[tuple[int, str, int]] = []
+        for bound, key in wishes:
+            refused = None if at_once else self._refused(connection, day, bound)
+            if refused is None:
+                rows.append((last + len(rows) + 1, key, bound))
+                self._purse.hold(rows[-1][0], bound)
+            made.append(refused or rows[-1][0])
+        connection.execute(_INSERT, {"day": day, "rows": json.dumps(rows)})
+        return made
 
-    def _warn(self, day: str) -> None:
-        threshold = math.ceil(self._daily * _WARN_AT)
-        query = "SELECT 1 FROM day WHERE day = ? AND warned = 0 AND spent >= ?"
-        if not self._open().rows(query, (day, threshold)):
-            return
-        with self._open().write() as connection:
-            mark = "UPDATE day SET warned = 1 WHERE day = ? AND warned = 0"
-            first = connection.execute(mark, (day,)).rowcount == 1
-        if first:
-            logger.warning("95 %% of the limit of %s (%s) is spent", day, _usd(self._daily))
+    def _refused(
+        self, connection: sqlite3.Connection, day: str, bound: int
+    ) -> BudgetExceeded | None:
+        """Take ``bound`` from the day, or say why not."""
+        refused = self._purse.refusal(bound)
+        if refused is None and not self._take(connection, day, bound):
+            query = "SELECT spent, reserved FROM day WHERE day = ?"
+            spent, reserved = connection.execute(query, (day,)).fetchone()
+            return day_refusal(bound, day, self._daily, spent, reserved)
+        return refused
 
-
-def _micro(name: str, usd: float) -> int:
-    if not (math.isfinite(usd) and 0 <= usd <= 1e9):
-        raise ValueError(f"{name} = {usd!r} must be a number from 0 to 1e9 US dollars")
-    return round(usd * 1_000_000)
+    def _take(self, connection: sqlite3.Connection, day: str, bound: int) -> bool:
+        terms = {"bound": bound, "day": day, "limit": self._daily}
+        return connection.execute(_RESERVE, terms).rowcount == 1
 
 
-def _usd(micro: int) -> str:
-    return f"${micro / 1_000_000:.6f}".rstrip("0").rstrip(".")
+def _unknown(end: End) -> ValueError:
+    return ValueError(f"there is no open reservation {end.reservation}")
+
+
+def _end(connection: sqlite3.Connection, ends: Sequence[End]) -> list[Ended]:
+    if not ends:
+        return []
+    return [Ended(*row) for row in connection.execute(_END, (json.dumps(ends),))]
+
+
+def _settle_days(connection: sqlite3.Connection, ended: Sequence[Ended], near: int) -> list[str]:
+    """Count what ended in its days; return those that reach ``near`` for the first time."""
+    reached = []
+    for day in sorted({each.day for each in ended}):
+        freed = sum(each.bound for each in ended if each.day == day)
+        spent = sum(each.spent for each in ended if each.day == day)
+        update = "UPDATE day SET reserved = reserved - ?, spent = spent + ? WHERE day = ?"
+        connection.execute(update, (freed, spent, day))
+        mark = "UPDATE day SET warned = 1 WHERE day = ? AND warned = 0 AND spent >= ?"
+        if connection.execute(mark, (day, near)).rowcount == 1:
+            reached.append(day)
+    return reached

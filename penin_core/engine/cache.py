@@ -11,6 +11,7 @@ import hashlib
 import logging
 import os
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ CREATE TABLE IF NOT EXISTS answer (
 """
 #: SQLite takes at least 999 parameters in one statement.
 _CHUNK = 500
+_ROWS = 300
 
 
 class Database:
@@ -37,7 +39,8 @@ class Database:
 
     WAL with ``synchronous=FULL``, so that what was committed survives a power cut. A file lock is
     held around every write and around the close: SQLite before 3.51.3 can lose data when two
-    connections reset the WAL at once, and without a lock its busy handler starves writers.
+    connections reset the WAL at once, and without a lock its busy handler starves writers. Threads
+    may share the object; they take turns.
 
     Raises:
         StateError: the file cannot be opened, read or written, or is no database.
@@ -50,7 +53,11 @@ class Database:
             self._lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             # Prompts and answers are private; SQLite gives its side files the mode of this one.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            self._connection = sqlite3.connect(path, timeout=30.0, isolation_level=None)
+            # Used by one thread at a time, whichever it is: see the lock of threads below.
+            self._connection = sqlite3.connect(
+                path, timeout=30.0, isolation_level=None, check_same_thread=False
+            )
+        self._turn = threading.RLock()
         try:
             self._prepare(schema)
         except BaseException:
@@ -71,7 +78,7 @@ class Database:
 
     def rows(self, sql: str, parameters: Iterable[Any] = ()) -> list[Any]:
         """Return what a query finds."""
-        with self._named_errors():
+        with self._named_errors(), self._turn:
             return self._connection.execute(sql, tuple(parameters)).fetchall()
 
     @contextmanager
@@ -96,11 +103,12 @@ class Database:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(self._lock, fcntl.LOCK_UN)
+        with self._turn:
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     @contextmanager
     def _named_errors(self) -> Iterator[None]:
@@ -119,6 +127,7 @@ class ResponseCache:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._database: Database | None = None
+        self._opening = threading.Lock()
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Completion]:
         """Return the answers that are known; damaged rows are deleted and count as unknown.
@@ -153,7 +162,12 @@ class ResponseCache:
         rows = [_row(key, completion) for key, completion in items]
         if rows:
             with self._open().write() as connection:
-                connection.executemany("INSERT OR IGNORE INTO answer VALUES (?, ?, ?)", rows)
+                for start in range(0, len(rows), _ROWS):
+                    some = rows[start : start + _ROWS]
+                    # One statement, so that the event loop is not held up row by row.
+                    marks = ",".join(["(?,?,?)"] * len(some))
+                    insert = f"INSERT OR IGNORE INTO answer VALUES {marks}"  # noqa: S608
+                    connection.execute(insert, [value for row in some for value in row])
 
     def close(self) -> None:
         """Close the file; the cache opens it again when it is used again."""
@@ -162,9 +176,10 @@ class ResponseCache:
             self._database = None
 
     def _open(self) -> Database:
-        if self._database is None:
-            self._database = Database(self._path, _SCHEMA)
-        return self._database
+        with self._opening:
+            if self._database is None:
+                self._database = Database(self._path, _SCHEMA)
+            return self._database
 
     def _forget(self, damaged: list[str]) -> None:
         if damaged:

@@ -18,6 +18,7 @@ from penin_core.records import Call, Progress, Reply, Wait
 from .books import Books
 from .replies import ReplyLost
 from .retry import Sleep, retried
+from .tape import Tape
 
 if TYPE_CHECKING:
     from .transport import HttpTransport
@@ -26,7 +27,10 @@ OnProgress = Callable[[Progress], None]
 
 
 class Driver:
-    """Carries out the steps of one operation. ``transport`` is None for a local provider."""
+    """Carries out the steps of one operation. ``transport`` is None for a local provider.
+
+    With a ``tape``, what was done in an earlier process is not done again.
+    """
 
     def __init__(
         self,
@@ -36,12 +40,14 @@ class Driver:
         *,
         sleep: Sleep,
         on_progress: OnProgress | None,
+        tape: Tape | None = None,
     ) -> None:
         self._provider = provider
         self._transport = transport
         self._books = books
         self._sleep = sleep
         self._on_progress = on_progress
+        self._tape = tape
         self._late = False
 
     async def run(self, steps: Steps) -> Any:
@@ -71,19 +77,35 @@ class Driver:
 
     async def _carry_out(self, step: Call | Wait | Progress) -> Reply | None:
         self._check_time(step)
-        if isinstance(step, Call):
-            return await self._call(step)
-        if isinstance(step, Wait):
-            await self._sleep(step.seconds)
-        elif isinstance(step, Progress):
+        if isinstance(step, Progress):
             if self._on_progress is not None:
                 self._on_progress(step)
-        else:
+            return None
+        if not isinstance(step, Call | Wait):
             raise PluginInvalid(
                 f"an operation of provider '{self._provider}' yielded {type(step).__name__}",
                 hint="a step is a Call, a Wait or a Progress",
             )
+        return await (self._do(step) if self._tape is None else self._recorded(step, self._tape))
+
+    async def _do(self, step: Call | Wait) -> Reply | None:
+        if isinstance(step, Call):
+            return await self._call(step)
+        await self._sleep(step.seconds)
         return None
+
+    async def _recorded(self, step: Call | Wait, tape: Tape) -> Reply | None:
+        done, reply = tape.recall(step)
+        if done:
+            return reply
+        tape.intend(step)
+        try:
+            reply = await self._do(step)
+        except ProviderError as error:
+            tape.fail(step, error)
+            raise
+        tape.note(step, reply)
+        return reply
 
     def _check_time(self, step: Call | Wait | Progress) -> None:
         # Said once: what the generator still does after that is its way to clean up.

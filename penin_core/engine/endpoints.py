@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from penin_core.canonical import digest
 from penin_core.contracts import HttpProvider, Provider
+from penin_core.errors import ProviderAuthError, ProviderRefused
 from penin_core.records import Request
+
+from .addresses import is_loopback
+
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 def base_url(provider: HttpProvider) -> str:
@@ -17,6 +24,56 @@ def base_url(provider: HttpProvider) -> str:
     moved = getattr(provider.options, "base_url", None)
     variable = os.environ.get(provider.base_url_env, "") if provider.base_url_env else ""
     return str(moved or variable.strip() or provider.base_url).rstrip("/")
+
+
+def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers of a provider; a line break in one would start another request.
+
+    Raises:
+        ProviderRefused: HTTP has no such header.
+    """
+    for name, value in headers.items():
+        if not (_TOKEN.fullmatch(name) and value.isprintable() and value.isascii()):
+            raise ProviderRefused(f"headers() returned a header {name!r} that HTTP does not know")
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def key_of(provider: HttpProvider) -> str:
+    """Return the key from its environment variable; nothing where there is none."""
+    return os.environ.get(provider.key_env, "").strip() if provider.key_env else ""
+
+
+def key_headers(provider: HttpProvider) -> dict[str, str]:
+    """Return the headers that carry the key, checked.
+
+    Raises:
+        ProviderAuthError: the variable that holds the key is empty or holds no key.
+        ProviderRefused: HTTP has no such header.
+    """
+    variable, key = provider.key_env, key_of(provider)
+    if variable and not key:
+        raise ProviderAuthError(
+            f"provider '{provider.name}': the environment variable {variable} holds no key",
+            hint=f"set {variable}; keys are read from nowhere else",
+        )
+    if not (key.isascii() and key.isprintable()):
+        raise ProviderAuthError(
+            f"provider '{provider.name}': {variable} holds characters that no key has",
+            hint=f"set {variable}",
+        )
+    return checked_headers(provider.headers(key))
+
+
+def proxy_for(host: str) -> str | None:
+    """Return the proxy that the environment names for https to ``host``, if it names one."""
+    # Here, because it takes a while to load.
+    from urllib.request import getproxies, proxy_bypass
+
+    proxies = getproxies()
+    found = proxies.get("https") or proxies.get("all")
+    if not found or is_loopback(host) or proxy_bypass(host):
+        return None
+    return found if "://" in found else f"http://{found}"
 
 
 def identity(provider: Provider) -> str:
@@ -38,8 +95,7 @@ def answer_key(endpoint: str, request: Request) -> str:
     Raises:
         ValueError: the request has no canonical form (a lone surrogate, NaN in ``extra``).
     """
-    # Not request.key: a changed copy of a request carries the key of its original.
-    return digest({"endpoint": endpoint, "request": request.model_dump(mode="json")})
+    return hashlib.sha256(f"{endpoint}\n{request.key}".encode()).hexdigest()
 
 
 def _source_hash(component: type[Provider]) -> str:

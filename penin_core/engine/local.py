@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from penin_core.contracts import LocalProvider
@@ -24,13 +25,27 @@ logger = logging.getLogger(__name__)
 _FREE = Price(input_per_million=0.0, output_per_million=0.0)
 
 
-class LocalModel:
-    """Asks one LocalProvider. ``worker`` has a single thread, shared by all local models."""
+#: Finds the folder of trained files that an adapter names; raises ProviderRefused.
+Adapters = Callable[[str], Path]
 
-    def __init__(self, provider: LocalProvider, books: Books, worker: Executor) -> None:
+
+class LocalModel:
+    """Asks one LocalProvider. ``worker`` has a single thread, shared by all local models.
+
+    The provider sees of an adapter the folder where its files lie; the books know its name only.
+    """
+
+    def __init__(
+        self,
+        provider: LocalProvider,
+        books: Books,
+        worker: Executor,
+        adapters: Adapters | None = None,
+    ) -> None:
         self._provider = provider
         self._books = books
         self._worker = worker
+        self._adapters = adapters
 
     def bound(self, request: Request) -> int:
         """Return the most that ``request`` can cost, in micro-USD.
@@ -47,20 +62,25 @@ class LocalModel:
         Raises:
             BudgetExceeded: the time or the money is used up; finished micro-batches are kept.
         """
-        for model, group in groupby(sorted(items, key=_likeness), key=lambda item: item[1].model):
+        for (model, adapter), group in groupby(sorted(items, key=_likeness), key=_weights):
             found = list(group)
             try:
                 capabilities = capabilities_of(self._provider, model)
+                folder = self._folder(adapter)
             except ProviderError as error:
                 _deliver_error(batch, found, error)
                 continue
             for micro in _cut(found, capabilities.batch):
                 if batch.stop is not None:
                     return
-                await self._micro_batch(micro, capabilities, batch)
+                await self._micro_batch(micro, capabilities, folder, batch)
 
     async def _micro_batch(
-        self, items: Sequence[Item], capabilities: Capabilities, batch: Batch
+        self,
+        items: Sequence[Item],
+        capabilities: Capabilities,
+        folder: Path | None,
+        batch: Batch,
     ) -> None:
         books, price = self._books, capabilities.price or _FREE
         books.check_time()
@@ -70,16 +90,19 @@ class LocalModel:
             return _deliver_error(batch, items, error)
         async with books.flight(bound, items[0][0]) as reservation:
             try:
-                answers, seconds = await self._generate([request for _, request in items])
+                answers, seconds = await self._generate([_placed(r, folder) for _, r in items])
             except ProviderError as error:
-                books.budget.release(reservation)
+                books.release(reservation)
                 return _deliver_error(batch, items, error)
             done = _finished(items, answers, capabilities, seconds)
-            books.keep((key, answer) for key, answer in done if isinstance(answer, Completion))
-            books.budget.settle(reservation, sum(_paid(answer, price) for _, answer in done))
+            await books.keep([(key, a) for key, a in done if isinstance(a, Completion)])
+            books.settle(reservation, sum(_paid(answer, price) for _, answer in done))
         for key, answer in done:
             batch.deliver(key, answer)
         return None
+
+    def _folder(self, adapter: str | None) -> Path | None:
+        return self._adapters(adapter) if adapter is not None and self._adapters else None
 
     async def _generate(self, requests: Sequence[Request]) -> tuple[Sequence[Answer], float]:
         loop = asyncio.get_running_loop()
@@ -153,6 +176,14 @@ def _paid(answer: Answer, price: Price) -> int:
 def _deliver_error(batch: Batch, items: Sequence[Item], error: ProviderError) -> None:
     for key, _ in items:
         batch.deliver(key, error)
+
+
+def _weights(item: Item) -> tuple[str, str | None]:
+    return item[1].model, item[1].adapter
+
+
+def _placed(request: Request, folder: Path | None) -> Request:
+    return request if folder is None else request.model_copy(update={"adapter": str(folder)})
 
 
 def _likeness(item: Item) -> tuple[str, str, int, int]:

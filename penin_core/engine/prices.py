@@ -43,8 +43,8 @@ def price_of(provider: str, model: str, capabilities: Capabilities, tokens_in: i
     if price is None:
         raise ProviderRefused(
             f"no price is known for model '{model}' of provider '{provider}'",
-            hint="let capabilities() of the provider state price=Price(input_per_million=..., "
-            "output_per_million=...), zero where it is free",
+            hint=f'state it in penin.toml: [prices."{provider}:{model}"] with input_per_million '
+            "and output_per_million, zero where it is free",
         )
     return price
 
@@ -123,6 +123,7 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
+@lru_cache(maxsize=1024)
 def _decimal(value: float) -> Decimal:
     # By way of repr, so that 0.15 is 15/100 and not the binary number next to it.
     return Decimal(repr(float(value)))

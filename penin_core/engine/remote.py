@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from penin_core.contracts import HttpProvider
-from penin_core.errors import ProviderBadReply, ProviderError, ProviderRefused
-from penin_core.records import Call, Capabilities, Completion, Reply, Request
+from penin_core.errors import (
+    ProviderAuthError,
+    ProviderBadReply,
+    ProviderError,
+    ProviderRateLimited,
+    ProviderRefused,
+    ProviderUnavailable,
+    SettingsError,
+)
+from penin_core.records import Call, Capabilities, Completion, Price, Reply, Request
 
 from .books import Batch, Books, Item
+from .breaker import Breaker
+from .pace import Clock, Pace
 from .prices import (
     price_of,
     prompt_bound,
@@ -20,17 +31,18 @@ from .prices import (
     usd_to_micro,
 )
 from .replies import ReplyLost, capabilities_of, completed, decode, plugin_failure
-from .retry import Sleep, retried
+from .retry import RetryBudget, Sleep, retried
 
 if TYPE_CHECKING:
-    from .transport import HttpTransport, Prepared
+    from .listening import OnText
+    from .pool import Prepared
+    from .transport import HttpTransport
 
 
 class RemoteModel:
-    """Asks one HttpProvider, at most ``concurrency`` calls at a time.
+    """Asks one HttpProvider: as many calls at a time as it takes, at most ``concurrency``.
 
-    A call keeps its place while it waits to be tried again: whoever lets others go first in the
-    meantime meets the same limit with more calls.
+    ``clock`` gives monotonic seconds, and ``sleep`` waits for some: the two go together.
     """
 
     def __init__(
@@ -40,15 +52,24 @@ class RemoteModel:
         transport: HttpTransport,
         *,
         concurrency: int,
+        prices: Mapping[str, Price],
+        clock: Clock,
         sleep: Sleep,
     ) -> None:
         self._provider = provider
         self._books = books
         self._transport = transport
         self._concurrency = concurrency
-        self._places = asyncio.Semaphore(concurrency)
+        self._prices = prices
         self._sleep = sleep
+        self.pace = Pace(concurrency, clock=clock, sleep=self._nap)
+        self.breaker = Breaker(provider.name, clock=clock, sleep=self._nap)
+        self._retries = RetryBudget(clock)
         self._known: dict[str, Capabilities] = {}
+
+    async def _nap(self, seconds: float) -> None:
+        """Sleep, but not beyond the deadline; the call that follows then refuses to start."""
+        await self._sleep(max(0.0, min(seconds, self._books.seconds_left())))
 
     def bound(self, request: Request) -> int:
         """Return the most that ``request`` can cost, in micro-USD.
@@ -69,60 +90,129 @@ class RemoteModel:
         places = range(min(self._concurrency, len(items)))
         await asyncio.gather(*(self._work(queue, batch) for _ in places))
 
+    async def stream(self, key: str, request: Request) -> AsyncGenerator[str | Completion, None]:
+        """Yield the text of one answer as it is written, and last the whole answer.
+
+        Raises:
+            ProviderError, BudgetExceeded: as ``Engine.stream``.
+        """
+        parts: asyncio.Queue[str | None] = asyncio.Queue()
+        asking = asyncio.ensure_future(self._streamed(key, request, parts.put_nowait))
+        asking.add_done_callback(lambda _: parts.put_nowait(None))
+        try:
+            while (part := await parts.get()) is not None:
+                yield part
+            yield await asking
+        finally:
+            asking.cancel()
+
+    async def _streamed(self, key: str, request: Request, on_text: OnText) -> Completion:
+        capabilities, bound = self._capabilities(request), self.bound(request)
+        extra = {**request.extra, "stream": True, "stream_options": {"include_usage": True}}
+        call = self._encode(request.model_copy(update={"extra": extra}))
+        await self.pace.arrive()
+        try:
+            async with self._road():
+                return await self._attempt(key, request, call, bound, capabilities, on_text)
+        finally:
+            self.pace.depart()
+
     async def _work(self, queue: Iterator[Item], batch: Batch) -> None:
         for key, request in queue:
-            async with self._places:
+            await self.pace.arrive()
+            try:
                 if batch.stop is not None:
                     return
-                try:
-                    batch.deliver(key, await self._ask(key, request))
-                except ProviderError as error:
-                    batch.deliver(key, error)
-                except Exception as error:
-                    batch.halt(error)
+                batch.deliver(key, await self._ask(key, request))
+            except ProviderError as error:
+                batch.deliver(key, error)
+            except Exception as error:
+                batch.halt(error)
+            finally:
+                self.pace.depart()
 
     async def _ask(self, key: str, request: Request) -> Completion:
         capabilities = self._capabilities(request)
         bound = self.bound(request)
         call = self._encode(request)
+        self._retries.called()
 
         async def attempt() -> Completion:
-            return await self._attempt(key, request, call, bound, capabilities)
+            async with self._road():
+                return await self._attempt(key, request, call, bound, capabilities)
 
-        return await retried(attempt, sleep=self._sleep, seconds_left=self._books.seconds_left)
+        return await retried(
+            attempt,
+            sleep=self._sleep,
+            seconds_left=self._books.seconds_left,
+            budget=self._retries,
+        )
+
+    @asynccontextmanager
+    async def _road(self) -> AsyncIterator[None]:
+        """Let a call out when pace and breaker allow, and learn from how it went."""
+        await self.pace.take_off()
+        try:
+            probe = await self.breaker.permit()
+            try:
+                yield
+            except ProviderRateLimited as error:
+                self.pace.refused(error.retry_after)
+                self.breaker.passed(probe)
+                raise
+            except ProviderUnavailable:
+                self.pace.troubled()
+                self.breaker.failed(probe)
+                raise
+            except (ProviderAuthError, ProviderRefused):
+                self.breaker.succeeded()
+                raise
+            except BaseException:
+                self.breaker.passed(probe)
+                raise
+            self.pace.succeeded()
+            self.breaker.succeeded()
+        finally:
+            self.pace.land()
 
     async def _attempt(
-        self, key: str, request: Request, call: Call, bound: int, capabilities: Capabilities
+        self,
+        key: str,
+        request: Request,
+        call: Call,
+        bound: int,
+        capabilities: Capabilities,
+        on_text: OnText | None = None,
     ) -> Completion:
         books = self._books
         books.check_time()
         prepared = self._transport.prepare(call)
         async with books.flight(bound, key) as reservation:
             started = time.perf_counter()
-            reply = await self._send(prepared, reservation)
+            reply = await self._send(prepared, reservation, on_text)
             latency_ms = 1000.0 * (time.perf_counter() - started)
             try:
                 completion = decode(self._provider, reply, self._transport.redact)
                 micro = self._cost(completion, request, capabilities)
             except ProviderError:
-                books.budget.settle(reservation, None)
+                books.settle(reservation, None)
                 raise
             finished = completed(
                 completion, request, capabilities, latency_ms=latency_ms, micro_usd=micro
             )
-            books.keep([(key, finished)])
-            books.budget.settle(reservation, micro)
+            await books.keep([(key, finished)])
+            books.settle(reservation, micro)
         return finished
 
-    async def _send(self, prepared: Prepared, reservation: int) -> Reply:
+    async def _send(self, prepared: Prepared, reservation: int, on_text: OnText | None) -> Reply:
         # A cancelled call leaves its reservation open: nobody knows whether it was billed.
         try:
-            return await self._transport.send(prepared)
+            return await self._transport.send(prepared, on_text)
         except (ReplyLost, ProviderBadReply):
-            self._books.budget.settle(reservation, None)
+            self._books.settle(reservation, None)
             raise
-        except ProviderError:
-            self._books.budget.release(reservation)
+        except (ProviderError, SettingsError):
+            self._books.release(reservation)
             raise
 
     def _cost(self, completion: Completion, request: Request, capabilities: Capabilities) -> int:
@@ -145,5 +235,8 @@ class RemoteModel:
 
     def _capabilities(self, request: Request) -> Capabilities:
         if request.model not in self._known:
-            self._known[request.model] = capabilities_of(self._provider, request.model)
+            found = capabilities_of(self._provider, request.model)
+            if price := self._prices.get(f"{request.provider}:{request.model}"):
+                found = found.model_copy(update={"price": price})
+            self._known[request.model] = found
         return self._known[request.model]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
+import json
 import logging
-import math
 import re
 import traceback
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -26,10 +25,10 @@ from penin_core.errors import (
 )
 from penin_core.records import Capabilities, Completion, Reply, Request
 
+from .waits import retry_after
+
 logger = logging.getLogger(__name__)
 
-#: The longest wait that a service can impose, in seconds.
-RETRY_AFTER_CAP = 300.0
 _TRY_AGAIN = {408, 409, 425}
 _LONGEST_MESSAGE = 300
 #: Shorter keys are placeholders ("EMPTY", "none"), and masking them would damage real answers.
@@ -40,11 +39,18 @@ class ReplyLost(ProviderUnavailable):
     """The request was sent and its answer never came: it may have been carried out and billed."""
 
 
+class ServiceDown(ProviderUnavailable):
+    """The service does not come back; nothing was sent."""
+
+    transient = False
+
+
 class Redactor:
     """Masks one key wherever a text quotes it: plain, URL-encoded or in base64."""
 
     def __init__(self, secret: str) -> None:
         self._forms = _forms(secret) if len(secret) >= _SHORTEST_SECRET else ()
+        self._plain = not self._forms or not set(secret) & set('"\\')
 
     def __repr__(self) -> str:
         return "Redactor(...)"
@@ -57,6 +63,27 @@ class Redactor:
         for form in self._forms:
             text = text.replace(form, "[redacted]")
         return text
+
+    def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """Return headers without the key, their names in lower case."""
+        if not self._in("\n".join(headers.values())):
+            return {name.lower(): value for name, value in headers.items()}
+        return {name.lower(): self.text(value) for name, value in headers.items()}
+
+    def json(self, content: bytes) -> Any:
+        """Return the JSON value that ``content`` holds, without the key.
+
+        Raises:
+            ValueError, RecursionError: it is no JSON.
+        """
+        text = str(content, "utf-8")
+        value = json.loads(text)
+        # An escape can hide the key in the text; only then every string has to be looked at.
+        hidden = not self._plain or "\\u" in text or "\\/" in text
+        return self.tree(value) if hidden or self._in(text) else value
+
+    def _in(self, text: str) -> bool:
+        return any(form in text for form in self._forms)
 
     def tree(self, value: Any) -> Any:
         """Return a JSON value without the key."""
@@ -82,12 +109,25 @@ def _forms(secret: str) -> tuple[str, ...]:
 def status_error(provider: str, reply: Reply, now: datetime | None = None) -> ProviderError:
     """Return the error that a reply outside 200-299 stands for, with the service's own words."""
     message = f"provider '{provider}' answered {reply.status}: {service_message(reply)}"
-    error = _error_for(reply.status, message)
+    error = _error_for(reply, message)
     error.retry_after = retry_after(reply.headers, now or datetime.now(UTC))
+    error.code, error.status = service_code(reply), reply.status
     return error
 
 
-def _error_for(status: int, message: str) -> ProviderError:
+def service_code(reply: Reply) -> str:
+    """Return what a service calls an error: the ``code`` of its body, or of the error in it."""
+    body = reply.body if isinstance(reply.body, dict) else {}
+    inner = body.get("error")
+    code = inner.get("code") if isinstance(inner, dict) else body.get("code")
+    return shorten(str(code)) if isinstance(code, str | int) else ""
+
+
+def _error_for(reply: Reply, message: str) -> ProviderError:
+    status = reply.status
+    if reply.headers.get("x-should-retry") == "false" or _used_up(reply.body):
+        hint = "the service says that asking again is of no use; see to the account there"
+        return ProviderRefused(message, hint=hint)
     if status in (401, 403):
         return ProviderAuthError(message, hint="check the key, and what it is allowed to use")
     if status == 429:
@@ -98,6 +138,15 @@ def _error_for(status: int, message: str) -> ProviderError:
         hint = "redirects are not followed, so that the key goes nowhere else; correct base_url"
         return ProviderRefused(message, hint=hint)
     return ProviderRefused(message, hint="check the model, its parameters and base_url")
+
+
+def _used_up(body: Any) -> bool:
+    """Say whether a reply means that the account has no money left, which OpenAI calls a 429."""
+    error = body.get("error") if isinstance(body, dict) else None
+    return isinstance(error, dict) and "insufficient_quota" in (
+        error.get("code"),
+        error.get("type"),
+    )
 
 
 def service_message(reply: Reply) -> str:
@@ -139,26 +188,6 @@ def shorten(text: str) -> str:
     return line if len(line) <= _LONGEST_MESSAGE else f"{line[: _LONGEST_MESSAGE - 1]}…"
 
 
-def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Return the seconds that ``Retry-After`` asks to wait, at most 300; None where it is absent.
-
-    Source: RFC 9110, section 10.2.3 (a number of seconds, or an HTTP date).
-    """
-    value = headers.get("retry-after", "").strip()
-    if not value:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            date = parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        aware = date if date.tzinfo else date.replace(tzinfo=UTC)
-        seconds = (aware - now).total_seconds()
-    return None if math.isnan(seconds) else min(max(seconds, 0.0), RETRY_AFTER_CAP)
-
-
 def decode(provider: HttpProvider, reply: Reply, redact: Callable[[str], str]) -> Completion:
     """Let ``provider`` read ``reply``.
 
@@ -173,6 +202,8 @@ def decode(provider: HttpProvider, reply: Reply, redact: Callable[[str], str]) -
     except Exception as error:
         logger.debug("decode of provider '%s' failed: %s", provider.name, type(error).__name__)
         problem = redact(plugin_failure(error))
+        if isinstance(reply.body, dict) and reply.body.get("error"):
+            problem = f"the service says: {service_message(reply)}"
     else:
         if isinstance(completion, Completion):
             return completion

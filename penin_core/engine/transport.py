@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import json
 import logging
-import os
-from typing import Any, TypeAlias
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TypeAlias
 
 import httpx2
 
 from penin_core.contracts import HttpProvider
 from penin_core.errors import (
-    ProviderAuthError,
-    ProviderBadReply,
     ProviderError,
     ProviderRefused,
     ProviderUnavailable,
@@ -22,13 +20,17 @@ from penin_core.errors import (
 )
 from penin_core.records import Call, Reply
 
-from .endpoints import base_url
-from .replies import Redactor, ReplyLost, shorten, status_error
+from .addresses import is_loopback
+from .bodies import json_body, read_reply
+from .connections import Broken, NotConnected
+from .endpoints import base_url, key_headers, key_of, proxy_for
+from .listening import Listener, OnText
+from .pool import Pool, Prepared
+from .replies import Redactor, ReplyLost, shorten
 
-#: What stands in for the network in tests, and a request that is ready to be sent: named here, so
-#: that no other module has to know the library.
+#: What stands in for the network in tests: named here, so that no other module has to know the
+#: library.
 Network: TypeAlias = httpx2.AsyncBaseTransport
-Prepared: TypeAlias = httpx2.Request
 
 # Their lines quote URLs, reason phrases and response headers, where a service can echo a key.
 for _name in ("httpx2", "httpcore2"):
@@ -37,10 +39,26 @@ for _name in ("httpx2", "httpcore2"):
 _CONNECT_S = 10.0
 _IDLE_S = 120.0
 _TOTAL_S = 600.0
+#: Paths that are kept parsed; a job that is polled adds one.
+_TARGETS = 256
+_HEADERS = {
+    "accept": "application/json",
+    "accept-encoding": "gzip",
+    "content-type": "application/json",
+    "user-agent": "penin",
+}
 #: The request never arrived.
-_UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
+_UNSENT = (
+    NotConnected,
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.ProxyError,
+)
 #: The request was on its way, or there already.
 _LOST = (
+    TimeoutError,
+    Broken,
     httpx2.TimeoutException,
     httpx2.NetworkError,
     httpx2.RemoteProtocolError,
@@ -52,7 +70,7 @@ class HttpTransport:
     """Sends the calls of one provider: keep-alive, time-outs, https only, no redirects.
 
     Plain http is allowed to this computer alone. The key is read from its variable for each call
-    and is masked in whatever comes back.
+    and is masked in whatever comes back. ``private_hosts`` may stand in a private network.
 
     Raises:
         SettingsError: the base URL is missing, carries a password, or is not https.
@@ -63,23 +81,18 @@ class HttpTransport:
         provider: HttpProvider,
         *,
         transport: Network | None = None,
-        connections: int = 16,
+        connections: int = 100,
+        private_hosts: Collection[str] = (),
         idle_s: float = _IDLE_S,
         total_s: float = _TOTAL_S,
     ) -> None:
         self._provider = provider
         self._total_s = total_s
         self._base = _checked(provider, base_url(provider))
-        self._client = httpx2.AsyncClient(
-            transport=transport,
-            timeout=httpx2.Timeout(idle_s, connect=min(idle_s, _CONNECT_S), pool=None),
-            limits=httpx2.Limits(
-                max_connections=connections, max_keepalive_connections=connections
-            ),
-            follow_redirects=False,
-            # A proxy from the environment must not see plain http to this computer.
-            trust_env=self._base.scheme == "https",
-        )
+        self._wire = _wire(self._base, transport, connections, private_hosts, idle_s)
+        self._origin = f"{self._base.scheme}://{self._base.netloc.decode()}"
+        self._targets: dict[str, str] = {}
+        self._redactors: dict[str, Redactor] = {}
 
     def prepare(self, call: Call) -> Prepared:
         """Write the request; nothing is sent.
@@ -90,65 +103,76 @@ class HttpTransport:
         """
         if not call.path.startswith("/"):
             raise ProviderRefused(self._say(f"path {call.path!r} does not start with a slash"))
-        url = f"{self._base}".rstrip("/") + call.path
-        content: dict[str, Any] = {}
-        if call.files:
-            content["files"] = [
-                (part.name, (part.filename, part.content, part.content_type)) for part in call.files
-            ]
-            content["data"] = call.body or {}
-        elif call.body is not None:
-            content["json"] = call.body
+        headers = {**_HEADERS, **key_headers(self._provider)}
         try:
-            return self._client.build_request(call.method, url, headers=self._headers(), **content)
-        except (TypeError, ValueError, httpx2.InvalidURL) as error:
+            target = self._target(call.path)
+            if call.files:
+                content = _multipart(call, headers)
+            else:
+                content = b"" if call.body is None else json_body(call.body)
+            return Prepared(call.method, self._origin, target, headers, content)
+        except (TypeError, ValueError, RecursionError, httpx2.InvalidURL) as error:
             problem = self.redact(shorten(str(error)))
         raise ProviderRefused(self._say(f"request to {call.path} cannot be written: {problem}"))
 
-    async def send(self, request: Prepared) -> Reply:
+    async def send(self, request: Prepared, on_text: OnText | None = None) -> Reply:
         """Send ``request`` once and return a reply in 200-299.
+
+        ``on_text`` is told what each event of a stream adds; the reply is then what all of them
+        add up to.
 
         Raises:
             ProviderError: by name; ReplyLost where it may have been carried out all the same.
+            SettingsError: the host stands at an address that must not be called.
         """
-        redactor = Redactor(self._key())
+        redactor = self._redactor()
         try:
             async with asyncio.timeout(self._total_s):
-                response = await self._client.send(request)
-        except (httpx2.HTTPError, httpx2.InvalidURL, TimeoutError) as error:
+                if on_text is not None:
+                    return await self._listen(request, redactor, on_text)
+                status, headers, content = await self._wire.exchange(request)
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
             failure = self._failure(error, redactor)
         else:
-            return self._read(response, redactor)
+            return read_reply(self._provider.name, status, headers, content, redactor)
         # Raised out here: the context of the original would hold the request and its headers.
         raise failure
 
+    async def _listen(self, request: Prepared, redactor: Redactor, on_text: OnText) -> Reply:
+        plain = {**request.headers, "accept-encoding": "identity"}
+        async with self._wire.stream(replace(request, headers=plain)) as (status, headers, chunks):
+            if not headers.get("content-type", "").startswith("text/event-stream"):
+                content = b"".join([chunk async for chunk in chunks])
+                return read_reply(self._provider.name, status, headers, content, redactor)
+            heard = Listener(self._provider, redactor.tree, on_text)
+            async for chunk in chunks:
+                heard.feed(chunk)
+            return Reply(status=status, headers=redactor.headers(headers), body=heard.end())
+
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self._wire.aclose()
 
     def redact(self, text: str) -> str:
         """Return ``text`` without the key."""
-        return Redactor(self._key()).text(text)
+        return self._redactor().text(text)
+
+    def _redactor(self) -> Redactor:
+        key = key_of(self._provider)
+        if key not in self._redactors:
+            self._redactors = {key: Redactor(key)}
+        return self._redactors[key]
+
+    def _target(self, path: str) -> str:
+        if path not in self._targets:
+            if len(self._targets) >= _TARGETS:
+                self._targets.clear()
+            url = httpx2.URL(f"{self._base}".rstrip("/") + path)
+            self._targets[path] = url.raw_path.decode()
+        return self._targets[path]
 
     def _say(self, what: str) -> str:
         return f"provider '{self._provider.name}': {what}"
-
-    def _key(self) -> str:
-        variable = self._provider.key_env
-        return os.environ.get(variable, "").strip() if variable else ""
-
-    def _headers(self) -> dict[str, str]:
-        variable, key = self._provider.key_env, self._key()
-        if variable and not key:
-            raise ProviderAuthError(
-                self._say(f"the environment variable {variable} holds no key"),
-                hint=f"set {variable}; keys are read from nowhere else",
-            )
-        if not (key.isascii() and key.isprintable()):
-            raise ProviderAuthError(
-                self._say(f"{variable} holds characters that no key has"), hint=f"set {variable}"
-            )
-        return self._provider.headers(key)
 
     def _failure(self, error: Exception, redactor: Redactor) -> ProviderError:
         words = redactor.text(shorten(str(error)))
@@ -159,25 +183,10 @@ class HttpTransport:
         if isinstance(error, _UNSENT):
             hint = f"check the network and base_url ({self._base})"
             return ProviderUnavailable(message, hint=hint)
-        if isinstance(error, (*_LOST, TimeoutError)):
+        if isinstance(error, _LOST):
             hint = "the call may have been billed and counts as paid; try again later"
             return ReplyLost(message, hint=hint)
         return ProviderRefused(message, hint="check base_url and the key")
-
-    def _read(self, response: httpx2.Response, redactor: Redactor) -> Reply:
-        headers = {name.lower(): redactor.text(value) for name, value in response.headers.items()}
-        body, problem = None, ""
-        try:
-            body = redactor.tree(json.loads(response.content)) if response.content else None
-        except (ValueError, RecursionError):
-            kind = headers.get("content-type", "no content type").split(";")[0]
-            problem = f"answered {response.status_code} with {kind} that is not JSON"
-        reply = Reply(status=response.status_code, headers=headers, body=body)
-        if not 200 <= reply.status < 300:
-            raise status_error(self._provider.name, reply)
-        if problem:
-            raise ProviderBadReply(self._say(problem), hint="check base_url and any proxy")
-        return reply
 
 
 def _checked(provider: HttpProvider, text: str) -> httpx2.URL:
@@ -196,7 +205,7 @@ def _checked(provider: HttpProvider, text: str) -> httpx2.URL:
             f"base_url of provider '{name}' is no address: {text!r}",
             hint=f"set base_url under [providers.{name}], such as https://example.org/v1",
         )
-    if url.scheme == "http" and not _is_loopback(url.host):
+    if url.scheme == "http" and not is_loopback(url.host):
         raise SettingsError(
             f"base_url of provider '{name}' is not https: {text!r}",
             hint="plain http would show the key to everyone on the way; it is for localhost only",
@@ -204,8 +213,81 @@ def _checked(provider: HttpProvider, text: str) -> httpx2.URL:
     return url
 
 
-def _is_loopback(host: str) -> bool:
+def _multipart(call: Call, headers: dict[str, str]) -> bytes:
+    """Return the body of an upload, and name its boundary in ``headers``."""
+    files = [(part.name, (part.filename, part.content, part.content_type)) for part in call.files]
+    request = httpx2.Request("POST", "http://localhost", files=files, data=call.body or {})
+    headers["content-type"] = request.headers["content-type"]
+    return request.read()
+
+
+def _wire(
+    base: httpx2.URL,
+    network: Network | None,
+    connections: int,
+    private_hosts: Collection[str],
+    idle_s: float,
+) -> Through | Pool:
+    """Return the way out: what stands in for it, the proxy of the environment, or our own."""
+    # A proxy from the environment must not see plain http to this computer.
+    proxy = proxy_for(base.host) if base.scheme == "https" else None
+    connect_s = min(idle_s, _CONNECT_S)
+    if network is not None:
+        return Through(network, connect_s, idle_s)
+    if proxy is None:
+        secure = base.scheme == "https"
+        return Pool(
+            base.raw_host.decode(),
+            base.port or (443 if secure else 80),
+            httpx2.create_ssl_context() if secure else None,
+            connect_s=connect_s,
+            idle_s=idle_s,
+            keep=connections,
+            private_hosts=private_hosts,
+        )
+    limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
     try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        return Through(httpx2.AsyncHTTPTransport(proxy=proxy, limits=limits), connect_s, idle_s)
+    except (ImportError, ValueError, httpx2.InvalidURL) as error:
+        raise SettingsError(
+            f"the proxy that the environment names cannot be used: {type(error).__name__}",
+            hint="correct HTTPS_PROXY, or exempt the host in NO_PROXY",
+        ) from None
+
+
+class Through:
+    """Sends requests through a transport of httpx2: a proxy, or what stands in for the network."""
+
+    def __init__(self, network: Network, connect_s: float, idle_s: float) -> None:
+        self._network = network
+        self._extensions = {
+            "timeout": {"connect": connect_s, "read": idle_s, "write": idle_s, "pool": None}
+        }
+
+    async def exchange(self, request: Prepared) -> tuple[int, Mapping[str, str], bytes]:
+        """Send one request; return status, headers and body."""
+        async with self.stream(request) as (status, headers, chunks):
+            return status, headers, b"".join([chunk async for chunk in chunks])
+
+    @asynccontextmanager
+    async def stream(
+        self, request: Prepared
+    ) -> AsyncIterator[tuple[int, Mapping[str, str], AsyncIterator[bytes]]]:
+        """Send one request; the body of the answer is read inside the block, as it arrives."""
+        response = await self._network.handle_async_request(
+            httpx2.Request(
+                request.method,
+                f"{request.origin}{request.target}",
+                headers=dict(request.headers),
+                content=request.content,
+                extensions=self._extensions,
+            )
+        )
+        try:
+            yield response.status_code, response.headers, response.aiter_bytes()
+        finally:
+            await response.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._network.aclose()

@@ -1,77 +1,50 @@
 """The engine: every question goes through here, is paid once, and comes back answered or named.
 
-Plugins are pure; this is what calls models. The seats for what is not built yet are single places:
-concurrency and a circuit breaker in ``remote.RemoteModel``, checks of addresses in
-``transport.HttpTransport``, the schedule of retries in ``retry``.
+Plugins are pure; this is what calls models. ``remote`` asks services, when ``pace``, ``breaker``
+and ``retry`` say so; ``transport`` and ``pool`` carry a call; ``books`` keep money and answers.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import aclosing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penin_core.contracts import HttpProvider, LocalProvider, Provider, Steps
 from penin_core.errors import PluginInvalid, ProviderError, ProviderRefused
-from penin_core.records import Completion, Request
+from penin_core.records import Capabilities, Completion, Price, Request
 
 from .books import Batch, Books, Item
 from .budget import Budget
 from .cache import ResponseCache
 from .drive import Driver, OnProgress
 from .endpoints import answer_key, identity
-from .local import LocalModel
+from .local import Adapters, LocalModel
+from .pace import Clock
+from .plans import Estimate, Plan, Spend
 from .remote import RemoteModel
+from .replies import capabilities_of
 from .retry import Sleep
+from .tape import Tape
 
 if TYPE_CHECKING:
     from .transport import HttpTransport, Network
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What some requests will take: distinct ones, those not answered yet, and their bound."""
-
-    calls: int
-    new_calls: int
-    usd: float
-
-
-@dataclass(frozen=True, slots=True)
-class Spend:
-    """What an engine did so far. ``calls`` went to a model, ``errors`` of them got no answer."""
-
-    calls: int
-    cached: int
-    errors: int
-    usd: float
-    tokens_in: int
-    tokens_out: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    slots: list[str | ProviderError]
-    distinct: dict[str, Request]
-    known: dict[str, Completion]
-
-    def missing(self) -> dict[str, list[Item]]:
-        found: dict[str, list[Item]] = {}
-        for key, request in self.distinct.items():
-            if key not in self.known:
-                found.setdefault(request.provider, []).append((key, request))
-        return found
 
 
 class Engine:
     """Asks models on behalf of everything else.
 
     ``providers`` finds a provider by name. ``deadline_s`` counts from construction.
-    ``concurrency`` bounds the calls in flight to one provider. ``on_answer`` is told how many of
-    the distinct requests of an ``answer`` are done, and of how many. ``transport`` and ``sleep``
-    stand in for the network and the clock in tests. One engine serves one event loop.
+    ``concurrency`` bounds the calls in flight to one provider; fewer are, where it refuses more.
+    ``on_answer`` is told how many of the distinct requests of an ``answer`` are done, and of how
+    many. ``adapters`` finds the files that a local model was tuned into. ``private_hosts`` are
+    the services that may stand in a private network. ``prices`` are those of ``provider:model``,
+    and win over what the provider and the price table say. ``transport``, ``clock`` (monotonic
+    seconds) and ``sleep`` stand in for network and time in tests. One engine serves one event loop.
     """
 
     def __init__(
@@ -81,18 +54,26 @@ class Engine:
         budget: Budget,
         cache: ResponseCache,
         deadline_s: float | None = None,
-        concurrency: int = 16,
+        concurrency: int = 100,
         transport: Network | None = None,
         on_answer: Callable[[int, int], None] | None = None,
+        adapters: Adapters | None = None,
+        private_hosts: Collection[str] = (),
+        prices: Mapping[str, Price] | None = None,
+        clock: Clock = time.monotonic,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         if concurrency < 1:
             raise ValueError(f"concurrency = {concurrency} must be at least 1")
         self._providers = providers
-        self._books = Books(budget, cache, deadline_s)
+        self._books = Books(budget, cache, deadline_s, clock)
         self._concurrency = concurrency
         self._network = transport
         self._on_answer = on_answer
+        self._adapters = adapters
+        self._private_hosts = private_hosts
+        self._prices = prices or {}
+        self._clock = clock
         self._sleep = sleep
         self._worker: ThreadPoolExecutor | None = None
         self._models: dict[str, LocalModel | RemoteModel] = {}
@@ -119,17 +100,24 @@ class Engine:
         await asyncio.gather(*(_ask(model, items, batch) for model, items in missing.items()))
         if batch.stop is not None:
             raise batch.stop
+        await self._books.settled()
         return [
             slot if isinstance(slot, ProviderError) else batch.answers[slot] for slot in plan.slots
         ]
 
     async def drive(
-        self, provider_name: str, steps: Steps, *, on_progress: OnProgress | None = None
+        self,
+        provider_name: str,
+        steps: Steps,
+        *,
+        on_progress: OnProgress | None = None,
+        tape: Path | None = None,
     ) -> Any:
         """Carry out a multi-step operation against one provider; return what it returns.
 
         Failures are thrown into the generator. A call whose reply was lost is repeated only
-        where that is safe (GET).
+        where that is safe (GET). ``tape`` is a file that records the steps: an operation that is
+        run again with it goes on where the last process was killed.
 
         Raises:
             ProviderError: a call failed and the generator did not handle it.
@@ -141,9 +129,49 @@ class Engine:
         if isinstance(provider, HttpProvider):
             transport = self._transport(provider_name, provider)
         driver = Driver(
-            provider_name, transport, self._books, sleep=self._sleep, on_progress=on_progress
+            provider_name,
+            transport,
+            self._books,
+            sleep=self._sleep,
+            on_progress=on_progress,
+            tape=None if tape is None else Tape(tape),
         )
         return await driver.run(steps)
+
+    async def stream(self, request: Request) -> AsyncGenerator[str | Completion, None]:
+        """Yield the text of an answer as it is written, and last the whole answer.
+
+        It is reserved, paid and kept like any other; what the cache knows comes at once. Nothing
+        is tried again: what was yielded cannot be taken back.
+
+        Raises:
+            ProviderError: there is no answer, or half of one, which counts as paid.
+            BudgetExceeded: the call could break a limit.
+        """
+        plan = self._plan([request])
+        if isinstance(slot := plan.slots[0], ProviderError):
+            raise slot
+        model = self._model(request.provider)
+        if slot in plan.known or isinstance(model, LocalModel):
+            (answer,) = await self.answer([request])
+            if isinstance(answer, ProviderError):
+                raise answer
+            yield answer.text
+            yield answer
+            return
+        async with aclosing(model.stream(slot, request)) as parts:
+            async for part in parts:
+                yield part
+
+    def capabilities(self, provider_name: str, model: str) -> Capabilities:
+        """Return what a model can do: what it refuses, when it is shut down, its stated price.
+
+        Raises:
+            ProviderRefused: the provider does not know the model.
+        """
+        found = capabilities_of(self._providers(provider_name), model)
+        price = self._prices.get(f"{provider_name}:{model}")
+        return found if price is None else found.model_copy(update={"price": price})
 
     def estimate(self, requests: Sequence[Request]) -> Estimate:
         """Say what ``requests`` will take at most; nothing is sent or written.
@@ -163,6 +191,11 @@ class Engine:
         )
         new = sum(map(len, missing.values()))
         return Estimate(len(plan.distinct), new, bound / 1_000_000)
+
+    def is_down(self, provider_name: str) -> bool:
+        """Return whether a service failed so often that it is left alone for now."""
+        model = self._models.get(provider_name)
+        return isinstance(model, RemoteModel) and model.breaker.would_wait
 
     @property
     def spend(self) -> Spend:
@@ -187,17 +220,16 @@ class Engine:
             # Waits for a micro-batch that still runs: its provider is closed right after this.
             self._worker.shutdown(wait=True, cancel_futures=True)
             self._worker = None
-        self._books.budget.close()
-        self._books.cache.close()
+        await self._books.close()
 
-    def _plan(self, requests: Sequence[Request]) -> _Plan:
+    def _plan(self, requests: Sequence[Request]) -> Plan:
         slots = [self._key(request) for request in requests]
         distinct = {
             slot: request
             for slot, request in zip(slots, requests, strict=True)
             if isinstance(slot, str)
         }
-        return _Plan(slots, distinct, self._books.cache.get_many(distinct))
+        return Plan(slots, distinct, self._books.cache.get_many(distinct))
 
     def _key(self, request: Request) -> str | ProviderError:
         name = request.provider
@@ -217,13 +249,15 @@ class Engine:
         if isinstance(provider, LocalProvider):
             if self._worker is None:
                 self._worker = ThreadPoolExecutor(1, thread_name_prefix="penin-local")
-            return LocalModel(provider, self._books, self._worker)
+            return LocalModel(provider, self._books, self._worker, self._adapters)
         if isinstance(provider, HttpProvider):
             return RemoteModel(
                 provider,
                 self._books,
                 self._transport(name, provider),
                 concurrency=self._concurrency,
+                prices=self._prices,
+                clock=self._clock,
                 sleep=self._sleep,
             )
         raise PluginInvalid(
@@ -237,7 +271,10 @@ class Engine:
 
         if name not in self._transports:
             self._transports[name] = HttpTransport(
-                provider, transport=self._network, connections=self._concurrency
+                provider,
+                transport=self._network,
+                connections=self._concurrency,
+                private_hosts=self._private_hosts,
             )
         return self._transports[name]
 
