@@ -1,12 +1,15 @@
-"""Measure the Merkle log over the ledger: python bench/ledger_log.py [entries, default 1000000].
+"""Measure the Merkle log over the ledger: python bench/ledger_log.py --help.
 
 Prints the rate of frontier hashing, the time to re-verify a whole ledger, the time to sign it the
-first time and after one more entry, and the time to export 100,000 entries and to verify that.
+first time and after one more entry, the time to prove one entry, and the time to export 100,000
+entries and to verify that: by the clock, and of CPU.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
+import os
+import resource
 import tempfile
 import time
 from collections.abc import Iterator
@@ -15,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from penin_core.ledger.checkpoints import read_kept, seal
-from penin_core.ledger.export import export_log, verify_export
+from penin_core.ledger.export import export_log, prove_entry, verify_export
 from penin_core.ledger.merkle import Frontier, leaf_hash
 from penin_core.ledger.store import WORMLedger
 from penin_core.ledger.verify import verify
@@ -26,10 +29,11 @@ EXPORTED, HASHED, BATCH = 100_000, 300_000, 2_000
 @contextmanager
 def timed(what: str, count: int) -> Iterator[None]:
     """Print how long the block took, and the rate over ``count`` things."""
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     yield
-    seconds = time.perf_counter() - start
-    print(f"{what}: {seconds:.3f} s, {count / seconds:,.0f} per second", flush=True)
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+    rate = f"{count / seconds:,.0f} per second"
+    print(f"{what}: {seconds:.3f} s, {cpu:.3f} s of CPU, {rate}", flush=True)
 
 
 def body(number: int) -> dict[str, Any]:
@@ -56,7 +60,7 @@ def body(number: int) -> dict[str, Any]:
 
 def fill(state: Path, count: int) -> WORMLedger:
     """Return a new ledger with ``count`` runs."""
-    state.mkdir()
+    state.mkdir(parents=True)
     ledger = WORMLedger(state / "ledger.db")
     for start in range(0, count, BATCH):
         numbers = range(start, min(start + BATCH, count))
@@ -66,14 +70,20 @@ def fill(state: Path, count: int) -> WORMLedger:
 
 def main() -> None:
     """Measure and print."""
-    entries = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("entries", nargs="?", type=int, default=1_000_000)
+    parser.add_argument("--keep", type=Path, help="a folder for the large ledger, used again")
+    options = parser.parse_args()
     frontier, leaf = Frontier(), b"x" * 600
     with timed(f"hash {HASHED:,} leaves of 600 bytes into a frontier", HASHED):
         for _ in range(HASHED):
             frontier.add(leaf_hash(leaf))
     with tempfile.TemporaryDirectory() as folder:
         measure_export(Path(folder))
-        measure_ledger(Path(folder), entries)
+        large = (options.keep or Path(folder)) / f"{options.entries}-entries"
+        measure_ledger(large, options.entries)
+    print(f"most memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB")
+    print(f"load average: {os.getloadavg()[0]:.1f}")
 
 
 def measure_export(folder: Path) -> None:
@@ -92,16 +102,19 @@ def measure_export(folder: Path) -> None:
             verify_export(folder / "out", policy)
 
 
-def measure_ledger(folder: Path, entries: int) -> None:
-    """Verify and sign a large ledger."""
-    with fill(folder / "large", entries) as ledger:
-        with timed(f"sign {entries:,} entries for the first time", entries):
-            seal(folder / "large", ledger)
-        ledger.record_many([("RUN", body(entries))])
-        with timed("sign one more entry", 1):
-            seal(folder / "large", ledger)
+def measure_ledger(state: Path, entries: int) -> None:
+    """Sign a large ledger, unless that was done in an earlier run; prove an entry and verify."""
+    if not state.exists():
+        with fill(state, entries) as ledger:
+            with timed(f"sign {entries:,} entries for the first time", entries):
+                seal(state, ledger)
+            ledger.record_many([("RUN", body(entries))])
+            with timed("sign one more entry", 1):
+                seal(state, ledger)
+    with WORMLedger(state / "ledger.db") as ledger, timed("prove the entry in the middle", 1):
+        prove_entry(state, ledger, entries // 2)
     with timed(f"re-verify {entries:,} entries, rows and checkpoints", entries):
-        found = verify(folder / "large")
+        found = verify(state)
     assert found.valid, found.reason
     assert found.signed is not None
 

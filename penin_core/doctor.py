@@ -184,8 +184,7 @@ def clock_finding(ledger: WORMLedger, now: datetime) -> Finding:
 
 def leftover_findings(state: Path, ledger: WORMLedger) -> Iterator[Finding]:
     """Name the runs without files, and the files without a run."""
-    runs = ledger.runs()
-    left = orphans(state, {run["id"] for run in runs})
+    left = orphans(state, ledger)
     if left:
         yield Finding(
             "orphans",
@@ -196,9 +195,9 @@ def leftover_findings(state: Path, ledger: WORMLedger) -> Iterator[Finding]:
     else:
         yield Finding("orphans", "ok", "every directory in runs/ is of a run in the ledger")
     bare = [
-        run["id"]
-        for run in runs
-        if run["manifest_sha256"] and not (state / "runs" / run["id"] / MANIFEST).exists()
+        run_id
+        for _, run_id, _ in ledger.manifests()
+        if not (state / "runs" / run_id / MANIFEST).exists()
     ]
     if bare:
         yield Finding(

@@ -5,6 +5,7 @@ import json
 import math
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -97,3 +98,13 @@ def test_a_tuple_is_a_list_and_true_is_not_one():
     assert digest((1, 2)) == digest([1, 2])
     assert digest(True) != digest(1)
     assert digest("1") != digest(1)
+
+
+@given(values)
+def test_the_short_way_writes_what_the_library_writes(value):
+    assert canonical_json(value) == rfc8785.dumps(value)
+
+
+@pytest.mark.parametrize("number", [1e-4, 9.9e-5, 1e15, 1e16, 1e21, 2.0**53, 0.1 + 0.2, -1.0])
+def test_numbers_at_the_edges_of_the_short_way(number):
+    assert canonical_json([number]) == rfc8785.dumps([number])

@@ -47,6 +47,25 @@ def test_an_unsigned_ledger_says_so(ledger):
     assert json.loads(ledger("verify", "--json")[1])["signed"] is None
 
 
+def test_a_ledger_that_was_removed_is_invalid_where_something_vouches_for_it(ledger):
+    ledger("export", "out")
+    for path in ledger.state.glob("ledger.db*"):
+        path.unlink()
+    code, out, _ = ledger("verify")
+    assert code == 5
+    assert out.startswith("INVALID at entry 0: a checkpoint covers 3 entries, but there are only 0")
+
+
+def test_the_key_is_named_after_the_owner_in_the_settings(ledger, tmp_path, monkeypatch):
+    monkeypatch.delenv("PENIN_SIGNING_KEY")
+    (tmp_path / "penin.toml").write_text('[champion]\nprovider = "tiny"\nmodel = "tiny-1"\n')
+    with (tmp_path / "penin.toml").open("a") as file:
+        file.write('[ledger]\nowner = "acme.example"\n')
+    code, out, _ = ledger("export", "out")
+    assert code == 0
+    assert out.startswith("exported: 3 entries of penin.acme.example/ledger/")
+
+
 def test_an_export_is_verified_without_the_ledger(ledger, tmp_path):
     code, out, err = ledger("export", "out")
     assert (code, err) == (0, "")

@@ -156,14 +156,25 @@ def test_a_file_that_became_a_link_is_not_followed(tmp_path):
     path = tmp_path / "runs" / "r1" / "config.json"
     path.rename(tmp_path / "elsewhere")
     path.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(StateError, match="cannot be read: Too many levels of symbolic links"):
+    with pytest.raises(LedgerInvalid, match=r"config\.json is no longer what was written"):
         read_run(tmp_path, "r1")
+
+
+@pytest.mark.parametrize("name", ["config.json", "manifest.json"])
+def test_a_file_that_became_a_pipe_or_a_folder_is_found(tmp_path, name):
+    for make in (os.mkfifo, os.mkdir):
+        write_run(tmp_path, make.__name__, FILES)
+        path = tmp_path / "runs" / make.__name__ / name
+        path.unlink()
+        make(path)
+        with pytest.raises(LedgerInvalid, match=f"{name} is no longer what was written"):
+            read_run(tmp_path, make.__name__)
 
 
 def test_a_directory_that_became_a_link_is_not_followed(tmp_path):
     write_run(tmp_path, "r1", FILES)
     (tmp_path / "runs" / "r2").symlink_to(tmp_path / "runs" / "r1")
-    with pytest.raises(StateError, match="runs/r2 cannot be read"):
+    with pytest.raises(LedgerInvalid, match="runs/r2 is no longer what was written"):
         read_run(tmp_path, "r2")
 
 

@@ -284,7 +284,7 @@ def test_size_and_root_describe_what_is_stored(copy):
 
 
 def test_no_entries_are_valid():
-    assert audit([], [], []) == NOTHING
+    assert audit([], [], [])[0] == NOTHING
 
 
 def test_the_rows_are_made_by_the_function_that_checks_them(copy):
@@ -319,10 +319,10 @@ def test_a_row_whose_index_is_no_index_is_found(original, idx):
     entries = connection.execute("SELECT idx, leaf FROM entries ORDER BY idx").fetchall()
     connection.close()
     views = rows_of(leaf for _, leaf in entries)
-    assert audit(entries, views["runs"], views["events"]).valid
+    assert audit(entries, views["runs"], views["events"])[0].valid
     for table in views:
         spoiled = views | {table: [*views[table], (*views[table][-1][:-1], idx)]}
-        assert not audit(entries, spoiled["runs"], spoiled["events"]).valid
+        assert not audit(entries, spoiled["runs"], spoiled["events"])[0].valid
 
 
 def test_a_row_that_stands_twice_is_found_at_its_entry(original):
@@ -331,4 +331,4 @@ def test_a_row_that_stands_twice_is_found_at_its_entry(original):
     connection.close()
     views = rows_of(leaf for _, leaf in entries)
     twice = [row for row in views["runs"] for _ in range(1 + (row[-1] == 2))]
-    assert audit(entries, twice, views["events"]).first_bad == 2
+    assert audit(entries, twice, views["events"])[0].first_bad == 2

@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -320,6 +321,16 @@ def test_an_entry_that_is_not_signed_has_no_proof(state, monkeypatch):
         assert prove_entry(state, ledger, 300)
         with pytest.raises(StateError, match="entry 301 is unsigned: the key of"):
             prove_entry(state, ledger, 301)
+
+
+def test_an_entry_that_no_ledger_accepts_is_not_exported(state, tmp_path):
+    with sqlite3.connect(state / "ledger.db") as connection:
+        connection.execute("DROP TRIGGER entries_no_update")
+        connection.execute("UPDATE entries SET leaf = x'7b7d' WHERE idx = 300")
+    connection.close()
+    with pytest.raises(LedgerInvalid, match="an entry cannot be exported: the leaf is not"):
+        export(state, tmp_path / "out")
+    assert not (tmp_path / "out" / "checkpoint").exists()
 
 
 # Other people's verifiers

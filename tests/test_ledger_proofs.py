@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penin_core.ledger.keys import SigningKey
-from penin_core.ledger.merkle import root
+from penin_core.ledger.merkle import inclusion_proof, root
 from penin_core.ledger.notes import Checkpoint, sign_note
 from penin_core.ledger.policy import first_policy, parse_policy
 from penin_core.ledger.proofs import TlogProof, prove
@@ -37,9 +37,13 @@ def log(count):
     return hashes, sign_note(Checkpoint(KEY.public.name, count, root(hashes)).text, KEY)
 
 
+def path_of(index, hashes):
+    return inclusion_proof(index, len(hashes), lambda low, high: root(hashes[low:high]))
+
+
 def proof_of(index, count):
     hashes, note = log(count)
-    return prove(index, leaves(count)[index], hashes, note)
+    return prove(index, leaves(count)[index], path_of(index, hashes), note)
 
 
 def test_the_published_proof_is_read_written_and_accepted():
@@ -58,7 +62,8 @@ def test_the_published_proof_is_made_again():
     known = vectors()
     text = known["c2sp_generated"]["tlog_proof_index_5"]
     entries = [bytes.fromhex(leaf) for leaf in known["leaf_inputs"]]
-    made = prove(5, entries[5], entry_hashes(entries), TlogProof.parse(text.encode()).note)
+    note = TlogProof.parse(text.encode()).note
+    made = prove(5, entries[5], path_of(5, entry_hashes(entries)), note)
     assert str(replace(made, extra=None)) == text
 
 
@@ -137,9 +142,27 @@ def test_a_proof_in_another_form_is_refused(change):
 
 def test_nothing_is_proved_that_the_checkpoint_does_not_cover():
     hashes, note = log(5)
-    with pytest.raises(ValueError, match="4 hashes under a checkpoint of 5"):
-        prove(2, leaves(5)[2], hashes[:4], note)
-    with pytest.raises(ValueError, match="outside a tree"):
-        prove(5, b"", hashes, note)
-    with pytest.raises(ValueError, match="does not lead to the root"):
-        prove(2, b"another", hashes, note)
+    for index, leaf, path in [
+        (2, leaves(5)[2], path_of(2, hashes[:4])),
+        (5, b"", path_of(2, hashes)),
+        (2, b"another", path_of(2, hashes)),
+        (3, leaves(5)[2], path_of(2, hashes)),
+    ]:
+        with pytest.raises(ValueError, match="does not lead to the root"):
+            prove(index, leaf, path, note)
+
+
+def test_sigstore_reads_the_checkpoint_and_follows_the_proof_to_its_root():
+    checkpoint = pytest.importorskip("sigstore._internal.rekor.checkpoint")
+    merkle = pytest.importorskip("sigstore._internal.merkle")
+    for index, count in [(0, 1), (4, 7), (6, 7), (200, 301)]:
+        proof = proof_of(index, count)
+        note = checkpoint.SignedNote.from_text(str(proof.note))
+        read = checkpoint.LogCheckpoint.from_text(note.note)
+        assert (read.origin, read.log_size) == (KEY.public.name, count)
+        assert note.signatures[0].sig_hash == KEY.public.key_id
+        inner = merkle._decomp_inclusion_proof(index, count)[0]
+        for leaf, agrees in [(proof.extra, True), (proof.extra + b"x", False)]:
+            start = merkle._chain_inner(merkle._hash_leaf(leaf), proof.hashes[:inner], index)
+            end = merkle._chain_border_right(start, proof.hashes[inner:])
+            assert (end.hex() == read.log_hash) == agrees

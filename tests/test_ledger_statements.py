@@ -16,7 +16,7 @@ from penin_core.ledger.statements import (
     OVERRIDDEN,
     PAYLOAD_TYPE,
     PROMOTED,
-    ROLLED_BACK,
+    PROPERTIES,
     key_name,
     pae,
     read_statement,
@@ -134,7 +134,8 @@ OVERRIDE = {"run_id": RUN["id"], "reason": "we must", "objections": ["its gain i
         ("PROMOTE", [("RUN", RUN)], PROMOTED),
         ("PROMOTE", [("OVERRIDE", OVERRIDE)], OVERRIDDEN),
         ("PROMOTE", [("OVERRIDE", {**OVERRIDE, "run_id": "another"})], PROMOTED),
-        ("ROLLBACK", [("OVERRIDE", OVERRIDE)], ROLLED_BACK),
+        ("ROLLBACK", [("OVERRIDE", OVERRIDE)], PROPERTIES["ROLLBACK"]),
+        ("BOOTSTRAP", [("TUNE", {})], PROPERTIES["BOOTSTRAP"]),
     ],
 )
 def test_a_move_of_the_champion_is_a_verification_result(kind, before, says):
@@ -161,7 +162,7 @@ def test_other_entries_and_subjects_without_a_digest_have_no_statement():
     leaves = [
         make("TUNE", TS, {}),
         make("OVERRIDE", TS, OVERRIDE),
-        make("BOOTSTRAP", TS, CHANGE),
+        make("CONFIRM", TS, {"run_id": RUN["id"]}),
         make("RUN", TS, {**RUN, "candidate_cfg_hash": "ab"}),
         make("RUN", TS, RUN),
     ]
@@ -273,3 +274,24 @@ def test_openssl_accepts_the_signature_and_refuses_a_changed_one(tmp_path):
         (tmp_path / "message").write_bytes(data)
         done = subprocess.run([*command, tmp_path / "message"], capture_output=True, check=False)
         assert done.returncode == wanted
+
+
+@pytest.mark.parametrize(
+    "leaf",
+    [
+        make("RUN", TS, {"candidate_cfg_hash": digest(CONFIG)}),
+        make("RUN", TS, {**RUN, "verdict": 7}),
+        make("PROMOTE", TS, {"config_hash": digest(CONFIG)}),
+        make("PROMOTE", TS, {**CHANGE, "run_id": None}),
+        make("APPROVED", TS, CHANGE),
+    ],
+)
+def test_an_entry_that_no_ledger_accepts_is_an_error_in_words(leaf):
+    with pytest.raises(ValueError, match=r"."):
+        list(statements(ORIGIN, [leaf]))
+
+
+@pytest.mark.parametrize("guards", [7, "x", [3], {"a": 1}, None])
+def test_guards_of_another_shape_are_no_tests(guards):
+    statement, _ = statement_of("RUN", {**RUN, "detail": {"guards": guards}})
+    assert statement["predicate"]["passedTests"] == ["guard:sigma"]

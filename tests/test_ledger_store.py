@@ -497,3 +497,34 @@ def test_what_an_interrupted_creation_left_is_not_used(ledger):
         (ledger.path.parent / f".ledger.db-new{leftover}").write_bytes(b"half a page")
     assert ledger.record_event("TUNE", {}).idx == 0
     assert ledger.verify().valid
+
+
+def test_cycles_come_newest_first_and_count_challengers_only(ledger):
+    for run_id, cycle, kind in [
+        ("r1", "c1", "baseline"),
+        ("r2", "c1", "challenger"),
+        ("r3", "c2", "challenger"),
+        ("r4", None, "challenger"),
+        ("r5", "c3", "baseline"),
+        ("r6", "c1", "challenger"),
+    ]:
+        ledger.record_run(run_body(run_id, cycle_id=cycle, kind=kind))
+    assert ledger.cycles() == ["c1", "c2"]
+
+
+def test_runs_are_found_by_how_they_begin_or_end(ledger):
+    for run_id in ("abc-1", "abc-2", "x-abc", "b_c"):
+        ledger.record_run(run_body(run_id))
+    assert ledger.run_ids("abc") == ["x-abc", "abc-2", "abc-1"]
+    assert ledger.run_ids("2") == ["abc-2"]
+    # No character stands for others.
+    assert ledger.run_ids("%") == ledger.run_ids("a_c") == []
+    assert ("abc-1" in ledger, "abc" in ledger) == (True, False)
+
+
+def test_manifests_are_of_the_runs_with_files_oldest_first(ledger, monkeypatch):
+    monkeypatch.setattr(queries, "LEAVES_AT_ONCE", 2)
+    for number in range(5):
+        files = {"artifacts_path": f"runs/r{number}", "manifest_sha256": f"{number:064x}"}
+        ledger.record_run(run_body(f"r{number}", **(files if number != 1 else {})))
+    assert list(ledger.manifests()) == [(n, f"r{n}", f"{n:064x}") for n in (0, 2, 3, 4)]

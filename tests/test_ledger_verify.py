@@ -146,6 +146,20 @@ def test_a_removed_run_directory_is_a_warning(state):
     assert warning.endswith("runs/r1 cannot be read: No such file or directory")
 
 
+def test_a_run_directory_that_was_replaced_by_a_link_is_a_change(state):
+    (state / "runs" / "r1").rename(state / "elsewhere")
+    (state / "runs" / "r1").symlink_to(state / "elsewhere")
+    found = verify(state)
+    assert (found.valid, found.first_bad) == (False, 1)
+
+
+def test_a_file_that_no_manifest_names_is_a_warning(state):
+    (state / "runs" / "r1" / "approval.json").write_text("{}")
+    found = verify(state)
+    assert found.valid
+    assert found.warnings == ("runs/r1: its manifest does not name 'approval.json'",)
+
+
 def test_what_an_interrupted_cycle_leaves_is_a_warning(state):
     write_run(state, "r8", {})
     (state / "runs" / "r9").mkdir()

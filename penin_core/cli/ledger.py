@@ -96,7 +96,7 @@ def export(folder: Path, config: Path | None, state_dir: Path | None, as_json: b
 
     place = locate(config, state_dir)
     with open_ledger(place) as ledger:
-        done = export_log(place.state, ledger, folder)
+        done = export_log(place.state, ledger, folder, owner=place.settings.ledger.owner)
     kept = read_kept(place.state).policy
     logs = [str(key) for key in kept.logs] if kept else []
     emit({**asdict(done), "folder": str(folder), "keys": logs}, as_json, _exported)
@@ -119,7 +119,7 @@ def proof(
     with open_ledger(place) as ledger:
         is_index = which.isdecimal() and which.isascii() and len(which) < 8
         idx = int(which) if is_index else int(find_run(ledger, which)["idx"])
-        text = str(prove_entry(place.state, ledger, idx))
+        text = str(prove_entry(place.state, ledger, idx, owner=place.settings.ledger.owner))
     if output is not None:
         _write_new(output, text)
     data = {"entry": idx, "file": str(output) if output else None, "proof": text}
@@ -146,7 +146,7 @@ def witness(
 
     place = locate(config, state_dir)
     with open_ledger(place) as ledger:
-        done = ask_witness(place.state, ledger, url, key)
+        done = ask_witness(place.state, ledger, url, key, owner=place.settings.ledger.owner)
     emit(
         asdict(done),
         as_json,
@@ -157,11 +157,17 @@ def witness(
 def _verify_state(
     config: Path | None, state_dir: Path | None, since: Path | None, policy: Path | None
 ) -> StateVerification:
+    from penin_core.ledger.champion import POINTER
+    from penin_core.ledger.checkpoints import FOLDER
     from penin_core.ledger.verify import verify
 
     from .shared import locate, recorded
 
-    state = recorded(locate(config, state_dir)).state
+    place = locate(config, state_dir)
+    state = place.state
+    # A ledger that is gone leaves these behind, and then it was cut to nothing.
+    if not any((state / name).exists() for name in (POINTER, FOLDER)):
+        recorded(place)
     return verify(state, since, policy=_policy(policy) if policy else None)
 
 

@@ -8,12 +8,13 @@ rename would replace.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,8 @@ from .rows import ID
 
 MANIFEST = "manifest.json"
 
+# What opening gives where a link, a pipe or the like took the place of a file or a folder.
+_REPLACED = (errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.ENOTDIR)
 _FILE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}(\.[a-z0-9]{1,16})?")
 
 
@@ -106,20 +109,22 @@ def read_run(state_dir: Path, run_id: str, manifest_sha256: str | None = None) -
     path = state_dir / "runs" / check_run_id(run_id)
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     with _explained(path, "read"):
-        folder = os.open(path, flags)
+        with _as_written(path):
+            folder = os.open(path, flags)
         try:
-            manifest = read_regular(MANIFEST, folder)
+            with _as_written(path / MANIFEST):
+                manifest = read_regular(MANIFEST, folder)
             listed = _listed(path, run_id, manifest, manifest_sha256)
             return {name: _checked(path, folder, name, listed[name]) for name in listed}
         finally:
             os.close(folder)
 
 
-def orphans(state_dir: Path, known: Collection[str]) -> dict[str, str]:
+def orphans(state_dir: Path, known: Container[str]) -> dict[str, str]:
     """Return what lies in ``runs/`` and is no complete run of the ledger: name and reason.
 
-    ``known`` are the run ids in the ledger. A cycle that is still running, or was interrupted,
-    leaves such directories; they are harmless.
+    ``known`` holds the run ids in the ledger, as an open ledger does itself. A cycle that is still
+    running, or was interrupted, leaves such directories; they are harmless.
     """
     runs = state_dir / "runs"
     if not runs.is_dir():
@@ -162,12 +167,24 @@ def _listed(path: Path, run_id: str, manifest: bytes, wanted: str | None) -> dic
 
 def _checked(path: Path, folder: int, name: str, recorded: Any) -> bytes:
     try:
-        data = read_regular(name, folder)
+        with _as_written(path / name):
+            data = read_regular(name, folder)
     except FileNotFoundError as error:
         raise LedgerInvalid(f"{path / name} is gone, its manifest names it") from error
     if _fingerprint(data) != recorded:
         raise LedgerInvalid(f"{path / name} differs from its manifest")
     return data
+
+
+@contextmanager
+def _as_written(path: Path) -> Iterator[None]:
+    """Tell a link or a pipe, which no cycle writes, from what is missing or cannot be read."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _REPLACED:
+            raise LedgerInvalid(f"{path} is no longer what was written") from error
+        raise
 
 
 @contextmanager

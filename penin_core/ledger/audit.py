@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,31 +36,39 @@ NOTHING = Verification(valid=True, size=0, root=EMPTY_ROOT.hex())
 
 
 def audit(
-    entries: Iterable[tuple[int, bytes]], runs: Iterable[_Stored], events: Iterable[_Stored]
-) -> Verification:
+    entries: Iterable[tuple[int, bytes]],
+    runs: Iterable[_Stored],
+    events: Iterable[_Stored],
+    sizes: Collection[int] = (),
+) -> tuple[Verification, dict[int, bytes]]:
     """Check that indices are dense, leaves canonical, and that every row says what its entry says.
 
     ``entries`` come in the order of their index, ``runs`` and ``events`` too, with all columns
-    of their table. Everything is read once, in constant memory.
+    of their table. Everything is read once, in constant memory. With what was found come the
+    roots over the first so many entries for each of ``sizes``; those beyond the end are left out.
     """
     views = {"runs": _View(runs), "events": _View(events)}
     frontier, first_bad, reason = Frontier(), None, ""
+    roots = {0: EMPTY_ROOT}
     for expected, (idx, leaf) in enumerate(entries):
         hashed = leaf_hash(leaf)
         frontier.add(hashed)
+        if frontier.size in sizes:
+            roots[frontier.size] = frontier.root()
         if not reason and (reason := _fault(expected, idx, leaf, hashed, views)):
             first_bad = expected
     for table, view in views.items():
         if not reason and view.row is not _NO_MORE:
             first_bad = view.row[-1]
             reason = f"{table} has a row for it, but it does not exist"
-    return Verification(
+    found = Verification(
         valid=not reason,
         size=frontier.size,
         root=frontier.root().hex(),
         first_bad=first_bad,
         reason=reason and f"entry {first_bad}: {reason}",
     )
+    return found, roots
 
 
 class _View:

@@ -7,6 +7,7 @@ get the policy in another way.
 
 from __future__ import annotations
 
+import filecmp
 import os
 import secrets
 from collections import deque
@@ -17,9 +18,9 @@ from pathlib import Path
 from penin_core.errors import LedgerInvalid, StateError
 
 from .checkpoints import Kept, read_kept, roots_at, seal
-from .files import read_regular
-from .keys import SigningKey, find_key
-from .merkle import HASH_SIZE, Frontier
+from .files import open_regular, read_regular
+from .keys import DEFAULT_OWNER, SigningKey, find_key
+from .merkle import HASH_SIZE, Frontier, inclusion_proof
 from .notes import Checkpoint, Note
 from .policy import Endorsed, Policy
 from .proofs import TlogProof, prove
@@ -40,6 +41,8 @@ from .tiles import (
 CHECKPOINT, ATTESTATIONS = "checkpoint", "attestations.intoto.jsonl"
 #: What may lie at the top of a folder that is written to.
 NAMES = frozenset({CHECKPOINT, ATTESTATIONS, "tile"})
+#: Longest line of attestations that is read; ours are far shorter.
+LINE_LIMIT = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +58,14 @@ class Exported:
 
 
 def export_log(
-    state_dir: Path, ledger: WORMLedger, folder: Path, *, attest: bool = True
+    state_dir: Path,
+    ledger: WORMLedger,
+    folder: Path,
+    *,
+    attest: bool = True,
+    owner: str = DEFAULT_OWNER,
 ) -> Exported:
-    """Sign the ledger if it can be, and write its signed part to ``folder``.
+    """Sign the ledger if it can be, as ``seal`` does, and write its signed part to ``folder``.
 
     A folder that holds an earlier part of this log is brought up to date; of files that are the
     same nothing is written. ``reason`` says why a newer part could not be signed. Without
@@ -68,7 +76,7 @@ def export_log(
             written.
         LedgerInvalid: the ledger is not the one that was signed.
     """
-    sealed = seal(state_dir, ledger)
+    sealed = seal(state_dir, ledger, owner=owner)
     kept = read_kept(state_dir)
     if sealed.note is None or kept.policy is None:
         raise StateError(
@@ -82,35 +90,44 @@ def export_log(
         target = _Folder(folder)
         for path, data in _tree(ledger.leaves(0, checkpoint.size), checkpoint):
             target.put(path, data)
-        signed = list(_envelopes(ledger, checkpoint, key)) if key and attest else []
-        if signed:
-            target.put(ATTESTATIONS, b"".join(line + b"\n" for line in signed))
-        else:
-            (folder / ATTESTATIONS).unlink(missing_ok=True)
+        signed = _envelopes(ledger, checkpoint, key) if key and attest else iter(())
+        attestations = target.put_lines(ATTESTATIONS, signed)
         # Last: it says that all the others are there.
         target.put(CHECKPOINT, str(sealed.note).encode())
     except OSError as error:
         name = error.filename or folder
         raise StateError(f"{name} cannot be written: {error.strerror}") from error
+    except ValueError as error:
+        hint = "`penin ledger verify` names the entry."
+        raise LedgerInvalid(f"an entry cannot be exported: {error}", hint=hint) from error
     return Exported(
-        checkpoint.origin, checkpoint.size, target.files, target.written, len(signed), sealed.reason
+        checkpoint.origin,
+        checkpoint.size,
+        target.files,
+        target.written,
+        attestations,
+        sealed.reason,
     )
 
 
-def prove_entry(state_dir: Path, ledger: WORMLedger, idx: int) -> TlogProof:
-    """Sign the ledger if it can be, and return the proof of one entry.
+def prove_entry(
+    state_dir: Path, ledger: WORMLedger, idx: int, *, owner: str = DEFAULT_OWNER
+) -> TlogProof:
+    """Sign the ledger if it can be, as ``seal`` does, and return the proof of one entry.
 
     Raises:
         StateError: there is no such entry, or no signed checkpoint covers it.
         LedgerInvalid: the ledger is not the one that was signed.
     """
     ledger.entry(idx)
-    sealed = seal(state_dir, ledger)
+    sealed = seal(state_dir, ledger, owner=owner)
     if sealed.note is None or idx >= Checkpoint.parse(sealed.note.text).size:
         raise StateError(f"entry {idx} is unsigned: {sealed.reason}")
-    leaves = list(ledger.leaves(0, Checkpoint.parse(sealed.note.text).size))
+    size = Checkpoint.parse(sealed.note.text).size
+    path = inclusion_proof(idx, size, ledger.root_over)
+    (leaf,) = ledger.leaves(idx, idx + 1)
     try:
-        return prove(idx, leaves[idx], entry_hashes(leaves), sealed.note)
+        return prove(idx, leaf, path, sealed.note)
     except ValueError as error:
         raise LedgerInvalid(str(error)) from error
 
@@ -191,6 +208,26 @@ class _Folder:
             raise
         self.written += 1
 
+    def put_lines(self, name: str, lines: Iterator[bytes]) -> int:
+        """Write lines, or no file where there are none; return how many there are."""
+        path, count = self.path / name, 0
+        aside = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+        try:
+            with aside.open("xb") as file:
+                for line in lines:
+                    file.write(line + b"\n")
+                    count += 1
+            if not count:
+                path.unlink(missing_ok=True)
+                return 0
+            self.files += 1
+            if not path.exists() or not filecmp.cmp(aside, path, shallow=False):
+                aside.replace(path)
+                self.written += 1
+        finally:
+            aside.unlink(missing_ok=True)
+        return count
+
 
 def _check_target(folder: Path, ledger: WORMLedger, kept: Kept, now: Checkpoint) -> None:
     """Refuse a folder that holds anything but an earlier part of this log."""
@@ -268,14 +305,16 @@ def _check_older(folder: Path, path: str, size: int) -> None:
 
 
 def _check_attestations(folder: Path, checkpoint: Checkpoint, policy: Policy) -> None:
-    *lines, rest = read_regular(folder / ATTESTATIONS).split(b"\n")
     number = 0
-    for statement in statements(checkpoint.origin, _entries(folder, checkpoint.size)):
-        number += 1
-        if number > len(lines) or read_statement(lines[number - 1], policy.logs) != statement:
-            raise ValueError(f"{ATTESTATIONS}: line {number} does not say what its entry says")
-    if rest or number != len(lines):
-        raise ValueError(f"{ATTESTATIONS} goes on after line {number}")
+    with open_regular(folder / ATTESTATIONS) as file:
+        for statement in statements(checkpoint.origin, _entries(folder, checkpoint.size)):
+            number += 1
+            line = file.readline(LINE_LIMIT)
+            said = read_statement(line[:-1], policy.logs) if line.endswith(b"\n") else None
+            if said != statement:
+                raise ValueError(f"{ATTESTATIONS}: line {number} does not say what its entry says")
+        if file.read(1):
+            raise ValueError(f"{ATTESTATIONS} goes on after line {number}")
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -8,6 +8,7 @@ import os
 import stat
 import threading
 from pathlib import Path
+from typing import BinaryIO
 
 from penin_core.errors import StateError
 
@@ -107,12 +108,19 @@ def read_regular(path: Path | str, folder: int | None = None) -> bytes:
 
     ``folder`` is the descriptor of the directory that a relative ``path`` starts from.
     """
+    with open_regular(path, folder) as file:
+        return file.read()
+
+
+def open_regular(path: Path | str, folder: int | None = None) -> BinaryIO:
+    """Open a regular file for reading; else as ``read_regular``."""
     # Opening a pipe would wait for a writer.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with open(os.open(path, flags, dir_fd=folder), "rb") as file:  # noqa: PTH123
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
-        return file.read()
+    handle = os.open(path, flags, dir_fd=folder)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return open(handle, "rb")  # noqa: PTH123
 
 
 def sync_folder(path: Path) -> None:

@@ -15,9 +15,8 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import rfc8785
 from pydantic_core import from_json, to_json
@@ -34,14 +33,19 @@ _BEYOND_BMP = re.compile(rb"[\xf0-\xf4]")
 _KEYS = {"body", "kind", "ts", "v"}
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """One entry, read back. ``body_json`` is the canonical text of ``body``."""
+class Leaf(NamedTuple):
+    """One entry, read back; ``data`` are its bytes."""
 
     kind: str
     ts: str
     body: dict[str, Any]
-    body_json: str
+    data: bytes
+
+    @property
+    def body_json(self) -> str:
+        """The canonical text of ``body``."""
+        # A quote inside a string is escaped, so the last occurrence is the key.
+        return self.data[8 : self.data.rindex(b',"kind":"')].decode()
 
 
 def encode(value: Any, name: str = "value") -> bytes:
@@ -70,7 +74,8 @@ def digest(value: Any) -> str:
 
 def timestamp(moment: datetime) -> str:
     """Return an aware time in the form that leaves use, ``2026-11-22T07:35:01.123456Z``."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    naive = moment.astimezone(UTC).replace(tzinfo=None)
+    return f"{naive.isoformat(timespec='microseconds')}Z"
 
 
 def make(kind: str, ts: str, body: Mapping[str, Any]) -> bytes:
@@ -126,8 +131,7 @@ def _leaf(data: bytes, value: Any) -> Leaf:
         raise ValueError("kind is not a string, or body is not an object")
     if not isinstance(ts, str) or not _TIME.fullmatch(ts):
         raise ValueError(f"ts is {ts!r}, expected UTC in ISO 8601 with microseconds")
-    # A quote inside a string is escaped, so the last occurrence is the key.
-    return Leaf(kind, ts, body, data[8 : data.rindex(b',"kind":"')].decode())
+    return Leaf(kind, ts, body, data)
 
 
 def parse(data: bytes) -> Any:
@@ -165,7 +169,8 @@ def _written_plainly(value: Any) -> tuple[bytes, Any] | None:
 def _read_plainly(data: bytes) -> Any:
     """Return the value of canonical JSON; ``ValueError`` if the fast road cannot vouch for it."""
     if not _may_be_deep(data) and (data.isascii() or not _BEYOND_BMP.search(data)):
-        value = from_json(data, allow_inf_nan=False)
+        # Keys come again and again, values hardly ever.
+        value = from_json(data, allow_inf_nan=False, cache_strings="keys")
         if _is_ordinary([value]) and to_json(value) == data:
             return value
     raise ValueError("this needs the slow road")
@@ -179,6 +184,8 @@ def _is_ordinary(value: dict[str, Any] | list[Any]) -> bool:
             return False
     for item in value.values() if isinstance(value, dict) else value:
         kind = type(item)
+        if kind is str:
+            continue
         if kind is float:
             # Outside of these bounds some write an exponent, and some write 1.0 for 1.
             if not 1e-5 <= abs(item) < 1e15 or item.is_integer():

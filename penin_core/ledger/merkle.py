@@ -12,7 +12,10 @@ DOI 10.17487/RFC9162.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+
+#: Gives the root over the leaves from one index to before another.
+RootOver = Callable[[int, int], bytes]
 
 HASH_SIZE = 32
 EMPTY_ROOT = hashlib.sha256(b"").digest()
@@ -79,28 +82,29 @@ def root(leaf_hashes: Iterable[bytes]) -> bytes:
     return frontier.root()
 
 
-def inclusion_proof(index: int, leaf_hashes: Sequence[bytes]) -> list[bytes]:
-    """Return the audit path of leaf ``index`` (0-based) in the tree over all ``leaf_hashes``.
+def inclusion_proof(index: int, size: int, root_over: RootOver) -> list[bytes]:
+    """Return the audit path of leaf ``index`` (0-based) in a tree of ``size`` leaves.
 
     Source: PATH(m, D[n]), RFC 6962 section 2.1.1.
 
     Raises:
         ValueError: there is no such leaf.
     """
-    if not 0 <= index < len(leaf_hashes):
-        raise ValueError(f"leaf {index} is outside a tree of {len(leaf_hashes)} leaves")
-    level, proof = list(leaf_hashes), []
-    while len(level) > 1:
-        if index ^ 1 < len(level):
-            proof.append(level[index ^ 1])
-        pairs = [node_hash(*level[at : at + 2]) for at in range(0, len(level) - 1, 2)]
-        # A last node without a partner moves up unchanged.
-        level = pairs + level[len(pairs) * 2 :]
-        index >>= 1
-    return proof
+    if not 0 <= index < size:
+        raise ValueError(f"leaf {index} is outside a tree of {size} leaves")
+    low, high, proof = 0, size, list[bytes]()
+    while high - low > 1:
+        middle = low + _left_width(high - low)
+        if index < middle:
+            proof.append(root_over(middle, high))
+            high = middle
+        else:
+            proof.append(root_over(low, middle))
+            low = middle
+    return proof[::-1]
 
 
-def consistency_proof(old_size: int, leaf_hashes: Sequence[bytes]) -> list[bytes]:
+def consistency_proof(old_size: int, size: int, root_over: RootOver) -> list[bytes]:
     """Return the proof that the tree of the first ``old_size`` leaves is a prefix of this one.
 
     It is empty for an old size of 0 (nothing to prove) and for the full size (nothing was added).
@@ -108,25 +112,24 @@ def consistency_proof(old_size: int, leaf_hashes: Sequence[bytes]) -> list[bytes
     Source: PROOF(m, D[n]), RFC 6962 section 2.1.2.
 
     Raises:
-        ValueError: ``old_size`` is negative or exceeds the number of leaves.
+        ValueError: ``old_size`` is negative or exceeds ``size``.
     """
-    low, high = 0, len(leaf_hashes)
+    low, high, proof = 0, size, list[bytes]()
     if not 0 <= old_size <= high:
         raise ValueError(f"old size {old_size} is outside a tree of {high} leaves")
     if old_size in {0, high}:
         return []
-    proof: list[bytes] = []
     while old_size != high:
         middle = low + _left_width(high - low)
         if old_size <= middle:
-            proof.append(root(leaf_hashes[middle:high]))
+            proof.append(root_over(middle, high))
             high = middle
         else:
-            proof.append(root(leaf_hashes[low:middle]))
+            proof.append(root_over(low, middle))
             low = middle
     # The old tree's own root is known to the verifier when it is one complete subtree.
     if low:
-        proof.append(root(leaf_hashes[low:high]))
+        proof.append(root_over(low, high))
     return proof[::-1]
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .merkle import HASH_SIZE, inclusion_proof, leaf_hash, verify_inclusion
+from .merkle import HASH_SIZE, leaf_hash, verify_inclusion
 from .notes import Checkpoint, Note, read_size, tobase64, unbase64
 from .policy import Endorsed, Policy
 
@@ -73,17 +73,14 @@ class TlogProof:
         return found
 
 
-def prove(index: int, leaf: bytes, leaf_hashes: Sequence[bytes], note: Note) -> TlogProof:
-    """Return the proof of an entry under a checkpoint; ``leaf_hashes`` are those that it covers.
+def prove(index: int, leaf: bytes, hashes: Sequence[bytes], note: Note) -> TlogProof:
+    """Return the proof of an entry under a checkpoint; ``hashes`` are its audit path.
 
     Raises:
-        ValueError: there is no such entry, or it is not ``leaf``, or the hashes are not those
-            that the checkpoint covers.
+        ValueError: the path does not lead from ``leaf`` at ``index`` to the root.
     """
     checkpoint = Checkpoint.parse(note.text)
-    if checkpoint.size != len(leaf_hashes):
-        raise ValueError(f"{len(leaf_hashes)} hashes under a checkpoint of {checkpoint.size}")
-    proof = TlogProof(index, tuple(inclusion_proof(index, leaf_hashes)), note, leaf)
+    proof = TlogProof(index, tuple(hashes), note, leaf)
     if not verify_inclusion(index, checkpoint.size, leaf_hash(leaf), proof.hashes, checkpoint.root):
         raise ValueError(f"entry {index} does not lead to the root of the checkpoint")
     return proof

@@ -89,6 +89,13 @@ class Readable(ABC):
                 raise LedgerInvalid(f"an entry between {at} and {end - 1} is missing")
             yield from (leaf for _, leaf in rows)
 
+    def root_over(self, start: int, stop: int) -> bytes:
+        """Return the root over the leaves from ``start`` to before ``stop``, as proofs hold them.
+
+        Raises: as ``leaves``.
+        """
+        return root(map(leaf_hash, self.leaves(start, stop)))
+
     def entry(self, idx: int) -> StoredEntry:
         """Return one entry.
 
@@ -132,11 +139,44 @@ class Readable(ABC):
             rows = connection.execute(query, values)
             return [_run_row(row) for row in rows]
 
-    def manifests(self) -> list[tuple[int, str, str | None]]:
-        """Return index, run id and SHA-256 of the manifest of every run, oldest first."""
-        query = "SELECT idx, id, manifest_sha256 FROM runs ORDER BY idx"
+    def cycles(self) -> list[str]:
+        """Return the ids of the cycles that measured a challenger, newest first."""
+        query = (
+            "SELECT cycle_id FROM runs WHERE kind = 'challenger' AND cycle_id IS NOT NULL "
+            "GROUP BY cycle_id ORDER BY max(idx) DESC"
+        )
         with self._reading() as connection:
-            return list(connection.execute(query))
+            return [cycle_id for (cycle_id,) in connection.execute(query)]
+
+    def run_ids(self, part: str) -> list[str]:
+        """Return the ids of the runs that begin or end with ``part``, newest first."""
+        query = (
+            "SELECT id FROM runs WHERE substr(id, 1, length(:part)) = :part "
+            "OR substr(id, -length(:part)) = :part ORDER BY idx DESC"
+        )
+        with self._reading() as connection:
+            return [run_id for (run_id,) in connection.execute(query, {"part": part})]
+
+    def manifests(self) -> Iterator[tuple[int, str, str]]:
+        """Yield index, run id and SHA-256 of the manifest of every run with files, oldest first."""
+        query = (
+            "SELECT idx, id, manifest_sha256 FROM runs "
+            "WHERE idx > ? AND manifest_sha256 IS NOT NULL ORDER BY idx LIMIT ?"
+        )
+        last = -1
+        while True:
+            with self._reading() as connection:
+                rows = list(connection.execute(query, (last, LEAVES_AT_ONCE)))
+            yield from rows
+            if len(rows) < LEAVES_AT_ONCE:
+                return
+            last = rows[-1][0]
+
+    def __contains__(self, run_id: object) -> bool:
+        """Return whether a run of this id was recorded."""
+        with self._reading() as connection:
+            query = "SELECT 1 FROM runs WHERE id = ?"
+            return connection.execute(query, (run_id,)).fetchone() is not None
 
     def run(self, run_id: str) -> dict[str, Any]:
         """Return the row of one run; ``entry(row["idx"]).body`` has its ``detail``.
@@ -157,15 +197,21 @@ def size(connection: Connection) -> int:
     return int(connection.execute("SELECT coalesce(max(idx), -1) + 1 FROM entries").fetchone()[0])
 
 
-def check(connection: Connection, blank: Connection) -> Verification:
-    """Verify a ledger; ``blank`` is an empty one with the tables and triggers as they must be."""
-    found = audit(
+def check(
+    connection: Connection, blank: Connection, sizes: Collection[int]
+) -> tuple[Verification, dict[int, bytes]]:
+    """Verify a ledger; ``blank`` is an empty one with the tables and triggers as they must be.
+
+    ``sizes`` are those whose roots are returned too, as ``audit`` does.
+    """
+    found, roots = audit(
         connection.execute("SELECT idx, leaf FROM entries ORDER BY idx"),
         connection.execute(f"{SELECT['runs']} ORDER BY idx"),
         connection.execute(f"{SELECT['events']} ORDER BY idx"),
+        sizes,
     )
     fault = found.reason or _schema_fault(connection, blank) or _integrity_fault(connection)
-    return replace(found, valid=not fault, reason=fault)
+    return replace(found, valid=not fault, reason=fault), roots
 
 
 def _schema_fault(connection: Connection, blank: Connection) -> str:

@@ -5,7 +5,8 @@ and leaf hash. Its subject is a configuration, by the SHA-256 of its canonical f
 
 * A run becomes a test result: PASSED where the verdict was promote, WARNED for canary and for the
   champion's own baseline, FAILED otherwise; what was checked stands under passed or failed tests.
-* A promotion or rollback becomes a simple verification result, whose one property says which.
+* The first champion, a promotion and a rollback become a simple verification result, whose one
+  property says which. The first champion passed no gate, and its property claims none.
 
 Source: in-toto Statement v1, https://in-toto.io/Statement/v1; predicates test-result v0.1 and svr
 v0.2 of https://in-toto.io/attestation; DSSE v1.0.2, https://github.com/secure-systems-lab/dsse.
@@ -20,7 +21,7 @@ from typing import Any
 from .leaves import Leaf, encode, parse, read
 from .merkle import leaf_hash
 from .notes import Signer, VerifierKey, tobase64, unbase64
-from .rows import RUN
+from .rows import RUN, row_of
 from .signatures import ed25519_verify
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -30,7 +31,12 @@ VERIFICATION = "https://in-toto.io/attestation/svr/v0.2"
 
 PROMOTED = "PENIN_PROMOTED"
 OVERRIDDEN = "PENIN_PROMOTED_BY_OVERRIDE"
-ROLLED_BACK = "PENIN_ROLLED_BACK_TO"
+#: What an event that made a champion says of it, by its kind.
+PROPERTIES = {
+    "BOOTSTRAP": "PENIN_FIRST_CHAMPION",
+    "PROMOTE": PROMOTED,
+    "ROLLBACK": "PENIN_ROLLED_BACK_TO",
+}
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _RESULTS = {"promote": "PASSED", "canary": "WARNED"}
@@ -41,15 +47,16 @@ def statements(origin: str, leaves: Iterable[bytes], start: int = 0) -> Iterator
     """Yield the statements of a ledger, oldest first; ``leaves`` begin at index ``start``.
 
     Raises:
-        ValueError: a leaf cannot be read.
+        ValueError: a leaf cannot be read, or lacks what its kind demands.
     """
     before = None
     for idx, data in enumerate(leaves, start):
-        leaf = read(data)
-        named = {"ledger": origin, "entry": idx, "leaf_hash": leaf_hash(data).hex()}
+        leaf, hashed = read(data), leaf_hash(data)
+        row_of(leaf, hashed)
+        named = {"ledger": origin, "entry": idx, "leaf_hash": hashed.hex()}
         if leaf.kind == RUN and _is_digest(leaf.body.get("candidate_cfg_hash")):
             yield _evaluation(leaf, named)
-        elif leaf.kind in {"PROMOTE", "ROLLBACK"} and _is_digest(leaf.body.get("config_hash")):
+        elif leaf.kind in PROPERTIES:
             yield _change(leaf, named, before)
         before = leaf
 
@@ -151,7 +158,10 @@ def _tests(body: dict[str, Any]) -> tuple[list[str], list[str], list[str]]:
         "guard:contractive": body.get("ir_ic_ok"),
     }
     warned = ["baseline"] if body["kind"] == "baseline" else []
-    for guard in filter(lambda one: isinstance(one, dict), detail.get("guards") or ()):
+    guards = detail.get("guards")
+    for guard in guards if isinstance(guards, list) else ():
+        if not isinstance(guard, dict):
+            continue
         name, ok = f"guard:{guard.get('guard')}", guard.get("ok")
         unmeasured = ok is True and guard.get("measured") is False
         checks[name] = None if unmeasured else ok
@@ -163,7 +173,7 @@ def _tests(body: dict[str, Any]) -> tuple[list[str], list[str], list[str]]:
 
 
 def _change(leaf: Leaf, named: dict[str, Any], before: Leaf | None) -> dict[str, Any]:
-    body, says = leaf.body, PROMOTED if leaf.kind == "PROMOTE" else ROLLED_BACK
+    body, says = leaf.body, PROPERTIES[leaf.kind]
     if leaf.kind == "PROMOTE" and before is not None and before.kind == "OVERRIDE":
         says = OVERRIDDEN if before.body.get("run_id") == body["run_id"] else says
     named |= {"kind": leaf.kind, "run_id": body.get("run_id"), "reason": body.get("reason")}

@@ -16,7 +16,7 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -120,14 +120,21 @@ class WORMLedger(queries.Readable, Appendable):
         this version makes them, and SQLite's own integrity check. A removed tail leaves no trace
         in this file: compare with the champion pointer or with a root that was kept elsewhere.
         """
+        return self.audit()[0]
+
+    def audit(self, sizes: Collection[int] = ()) -> tuple[Verification, dict[int, bytes]]:
+        """Verify, and return the roots over the first so many entries too, for each of ``sizes``.
+
+        Sizes beyond the ledger are left out.
+        """
         with self._reading() as connection:
             try:
                 connection.execute("BEGIN")
                 # An earlier version is complete in itself; the next append brings it forward.
                 with _blank(_pragma(connection, "user_version")) as blank:
-                    return _checked(connection, blank)
+                    return _checked(connection, blank, sizes)
             except sqlite3.DatabaseError as error:
-                return Verification(False, 0, "", reason=f"{self.path} is damaged: {error}")
+                return Verification(False, 0, "", reason=f"{self.path} is damaged: {error}"), {}
             finally:
                 connection.text_factory = str
                 _roll_back(connection)
@@ -205,13 +212,15 @@ def _close(
         lock.close()
 
 
-def _checked(connection: sqlite3.Connection, blank: sqlite3.Connection) -> Verification:
+def _checked(
+    connection: sqlite3.Connection, blank: sqlite3.Connection, sizes: Collection[int]
+) -> tuple[Verification, dict[int, bytes]]:
     try:
-        return queries.check(connection, blank)
+        return queries.check(connection, blank, sizes)
     except sqlite3.OperationalError:
         # Text that is no longer UTF-8 must differ, not raise.
         connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
-        return queries.check(connection, blank)
+        return queries.check(connection, blank, sizes)
 
 
 @contextmanager

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from penin_core.errors import LedgerInvalid, StateError
 
-from .artifacts import orphans, read_run
+from .artifacts import MANIFEST, orphans, read_run
 from .audit import Verification
 from .champion import POINTER, Champion, champions, find_conflict, read_pointer
-from .checkpoints import CHECKPOINT, HISTORY, POLICY, Kept, read_kept, roots_at
+from .checkpoints import CHECKPOINT, HISTORY, POLICY, Kept, read_kept
 from .notes import Checkpoint, Note
 from .policy import Policy
 from .store import WORMLedger
@@ -66,14 +66,17 @@ def verify(
     pointer = read_pointer(state_dir)
     kept = read_kept(state_dir)
     with WORMLedger(state_dir / LEDGER) as ledger:
-        found = StateVerification(**asdict(ledger.verify()))
+        checkpoints = [*kept.notes, *([old] if old else [])]
+        sizes = {Checkpoint.parse(note.text).size for note in checkpoints}
+        audited, roots = ledger.audit(sizes)
+        found = StateVerification(**asdict(audited))
         if not found.valid:
             return found
         history = champions(ledger)
         if pointer and (conflict := find_conflict(pointer, history, ledger.size)):
             return replace(found, valid=False, first_bad=conflict[0], reason=conflict[1])
         warnings = list(_pointer_warnings(pointer, has_pointer, history))
-        found = _with_checkpoints(found, ledger, kept, old, policy)
+        found = _with_checkpoints(found, roots, kept, old, policy)
         return _with_runs(found, state_dir, ledger, warnings) if found.valid else found
 
 
@@ -97,7 +100,7 @@ def _old_checkpoint(since: str | Path) -> Note:
 
 def _with_checkpoints(
     found: StateVerification,
-    ledger: WORMLedger,
+    roots: dict[int, bytes],
     kept: Kept,
     old: Note | None,
     strict: Policy | None,
@@ -118,7 +121,7 @@ def _with_checkpoints(
         fault = str(error)
     if fault:
         return replace(found, valid=False, reason=fault)
-    if bad := _first_departure(ledger, notes):
+    if bad := _first_departure(found.size, roots, notes):
         return replace(found, valid=False, first_bad=bad[0], reason=bad[1])
     if old:
         since = Checkpoint.parse(old.text).size
@@ -141,14 +144,14 @@ def _signed(note: Note, policy: Policy, *, strict: bool) -> Signed:
     return Signed(found.checkpoint.size, found.checkpoint.origin, found.logs, found.witnesses)
 
 
-def _first_departure(ledger: WORMLedger, notes: list[Note]) -> tuple[int | None, str] | None:
+def _first_departure(
+    size: int, roots: dict[int, bytes], notes: list[Note]
+) -> tuple[int | None, str] | None:
     """Return where the ledger leaves the smallest checkpoint that it does not extend, in words."""
     checkpoints = sorted((Checkpoint.parse(note.text) for note in notes), key=lambda c: c.size)
-    roots = roots_at(ledger, {checkpoint.size for checkpoint in checkpoints})
     good = 0
     for checkpoint in checkpoints:
         if checkpoint.size not in roots:
-            size = ledger.size
             return size, f"a checkpoint covers {checkpoint.size} entries, but there are only {size}"
         if roots[checkpoint.size] != checkpoint.root:
             last = checkpoint.size - 1
@@ -190,17 +193,19 @@ def _pointer_warnings(
 def _with_runs(
     found: StateVerification, state_dir: Path, ledger: WORMLedger, warnings: list[str]
 ) -> StateVerification:
-    known = set()
     for idx, run_id, manifest in ledger.manifests():
-        known.add(run_id)
-        if manifest is None:
-            continue
         try:
-            read_run(state_dir, run_id, manifest)
+            files = read_run(state_dir, run_id, manifest)
+            warnings += _strangers(state_dir / "runs" / run_id, files)
         except LedgerInvalid as error:
             return replace(found, valid=False, first_bad=idx, reason=str(error))
         except StateError as error:
             warnings.append(f"entry {idx}: {error}")
-    unfinished = orphans(state_dir, known)
+    unfinished = orphans(state_dir, ledger)
     warnings += [f"runs/{name}: {reason}" for name, reason in unfinished.items()]
     return replace(found, warnings=(*found.warnings, *warnings))
+
+
+def _strangers(folder: Path, files: Collection[str]) -> Iterator[str]:
+    for name in sorted({path.name for path in folder.iterdir()} - {MANIFEST, *files}):
+        yield f"runs/{folder.name}: its manifest does not name {name!r}"

@@ -20,6 +20,7 @@ from penin_core.errors import LedgerInvalid, StateError
 
 from .checkpoints import POLICY, Kept, keep, read_kept, replace_file, seal
 from .files import read_regular
+from .keys import DEFAULT_OWNER
 from .merkle import consistency_proof
 from .notes import (
     Checkpoint,
@@ -33,7 +34,6 @@ from .notes import (
 )
 from .policy import Witness, with_witness
 from .store import WORMLedger
-from .tiles import entry_hashes
 
 TIMEOUT_S = 30.0
 REPLY_LIMIT = 1 << 16
@@ -66,6 +66,7 @@ def ask_witness(
     url: str,
     vkey: str | None = None,
     *,
+    owner: str = DEFAULT_OWNER,
     post: Post | None = None,
 ) -> Cosigned:
     """Sign the ledger, get a cosignature from the witness at ``url``, check it, and keep it.
@@ -79,7 +80,7 @@ def ask_witness(
         LedgerInvalid: the witness saw another log under this name, or a longer one.
     """
     check_url(url)
-    sealed = seal(state_dir, ledger)
+    sealed = seal(state_dir, ledger, owner=owner)
     if sealed.note is None or sealed.reason:
         raise StateError(f"the ledger cannot be signed: {sealed.reason}")
     kept = read_kept(state_dir)
@@ -154,13 +155,13 @@ class _Asking:
     def __init__(self, ledger: WORMLedger, note: Note, witness: Witness, post: Post) -> None:
         self.note, self.witness, self._post = note, witness, post
         self.checkpoint = Checkpoint.parse(note.text)
-        self._hashes = entry_hashes(ledger.leaves(0, self.checkpoint.size))
+        self._ledger = ledger
 
     def cosignature(self, old_size: int) -> Signature:
         """Return the valid cosignature; ``old_size`` is a guess at what the witness saw last."""
         address = self.witness.url.rstrip("/") + "/add-checkpoint"
         for _ in range(3):
-            proof = consistency_proof(old_size, self._hashes)
+            proof = consistency_proof(old_size, self.checkpoint.size, self._ledger.root_over)
             status, body = self._post(address, request_body(old_size, proof, self.note))
             if status != 409:
                 return self._checked(status, body)
