@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from penin_core.cycle import Cycle
+from penin_core.league.fates import restored
 from penin_core.ledger.store import WORMLedger
 from penin_core.omega.scoring import LINF_WEIGHTS, linf_harmonic
 from penin_core.omega.tuner import (
     DEFAULTS,
-    OnlineTuner,
     ReplayCandidate,
     ReplayCycle,
     replay_gradients,
@@ -43,15 +43,10 @@ def tune(cycle: Cycle) -> bool:
             "objective": objective,
             "gradients": gradients,
             "state": tuner.export_state(),
+            "loaded": cycle.project.plugins.loaded(),
         },
     )
     return True
-
-
-def restored(ledger: WORMLedger, params: Mapping[str, float]) -> OnlineTuner:
-    """Return the tuner as the last TUNE entry left it, or a new one that starts at ``params``."""
-    entries = ledger.events("TUNE")
-    return OnlineTuner.from_state(entries[-1].body["state"]) if entries else OnlineTuner(params)
 
 
 def replay_history(ledger: WORMLedger) -> list[ReplayCycle]:
@@ -65,8 +60,15 @@ def replay_history(ledger: WORMLedger) -> list[ReplayCycle]:
         champion = next((run for run in runs if run["kind"] == "baseline"), None)
         candidates = [_candidate(run) for run in runs if run["kind"] == "challenger"]
         if champion is not None and candidates:
-            history.append(ReplayCycle(_candidate(champion), candidates))
+            spend = max(_spent_share(ledger, run) for run in runs)
+            history.append(ReplayCycle(_candidate(champion), candidates, spend))
     return history
+
+
+def _spent_share(ledger: WORMLedger, run: Mapping[str, Any]) -> float:
+    """Return which share of the budget the cycle of a run had spent; 0 where it has no limit."""
+    share: float | None = ledger.entry(run["idx"]).body.get("detail", {}).get("spent_share")
+    return share or 0.0
 
 
 def _candidate(run: Mapping[str, Any]) -> ReplayCandidate:

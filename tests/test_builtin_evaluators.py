@@ -1,6 +1,8 @@
 """The built-in evaluators score what they say, against numbers worked out by hand."""
 
 import math
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -305,9 +307,59 @@ def test_energy_is_counted_in_tokens_with_the_factor_of_the_model():
     assert scores == [1.0, 0.0]
     found = [(task(), [a], s) for a, s in zip((known, other), scores, strict=True)]
     # (6 · 0.5 + 4 · 3) / 1000 watt-hours
-    assert energy.details(found) == {"energy_wh": pytest.approx(0.015)}
+    same = dict.fromkeys(("energy_wh", "energy_wh_low", "energy_wh_high"), pytest.approx(0.015))
+    assert energy.details(found) == same
     assert energy.details(found[1:]) == {}
     assert Energy.role == "record"
+
+
+@pytest.fixture
+def ecologits(monkeypatch):
+    """Stand in for the package: a range for one model, a plain number for another."""
+    calls = []
+
+    def llm_impacts(provider, model, tokens, seconds, zone):
+        calls.append((provider, model, tokens, seconds, zone))
+        if model not in ("wide", "plain"):
+            return SimpleNamespace(errors=[SimpleNamespace(message=f"no model {model}")])
+        energy = SimpleNamespace(min=1e-5, max=3e-5) if model == "wide" else 4e-5
+        values = (SimpleNamespace(value=energy), SimpleNamespace(value=2e-6))
+        return SimpleNamespace(errors=None, energy=values[0], gwp=values[1])
+
+    package = SimpleNamespace(llm_impacts=llm_impacts)
+    monkeypatch.setitem(sys.modules, "ecologits.tracers.utils", package)
+    return calls
+
+
+def test_energy_is_estimated_by_ecologits_where_no_factor_is_known(ecologits):
+    options = {"wh_per_1k": {"own": {"tokens_out": 2.0}}, "zone": "FRA"}
+    names = {"w-1": "acme/wide", "p-1": "acme/plain", "own": "acme/wide"}
+    energy = Energy(Energy.Options(**options, ecologits=names))
+    answers = [said("a", model=m, tokens_out=10, latency_ms=500.0) for m in ("w-1", "p-1", "own")]
+    rows = [(task(), [answer], energy.score(task(), [answer])) for answer in answers]
+    assert [score for *_, score in rows] == [1.0, 1.0, 1.0]
+    ecologits.clear()
+    found = energy.details(rows)
+    assert ecologits == [("acme", "wide", 10, 0.5, "FRA"), ("acme", "plain", 10, 0.5, "FRA")]
+    assert found == {
+        "energy_wh": pytest.approx((0.02 + 0.04 + 0.02) / 3),
+        "energy_wh_low": pytest.approx((0.01 + 0.04 + 0.02) / 3),
+        "energy_wh_high": pytest.approx((0.03 + 0.04 + 0.02) / 3),
+        "co2e_g": pytest.approx(0.002),
+    }
+
+
+@pytest.mark.usefixtures("ecologits")
+def test_a_model_that_ecologits_does_not_know_is_refused_before_anything_is_asked():
+    with pytest.raises(ValueError, match="no model narrow"):
+        Energy.Options(ecologits={"n-1": "acme/narrow"})
+
+
+def test_without_the_package_an_estimate_is_refused_and_a_factor_is_not(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ecologits.tracers.utils", None)
+    with pytest.raises(ValueError, match="pip install ecologits"):
+        Energy.Options(ecologits={"w-1": "acme/wide"})
+    assert Energy.Options(wh_per_1k={"own": {"tokens_out": 2.0}}).ecologits == {}
 
 
 # Stated confidence, and what a perturbation is called

@@ -264,6 +264,22 @@ def test_a_latin_hypercube_has_one_point_in_every_slice_of_every_axis(count, dim
         assert sorted(np.floor(axis * count).astype(int)) == list(range(count))
 
 
+@pytest.mark.parametrize("count", [8, 33])
+def test_a_latin_hypercube_is_as_even_as_that_of_scipy(count):
+    ours = [qmc.discrepancy(unit_design("lhs", count, 3, seed)) for seed in range(200)]
+    theirs = [qmc.discrepancy(qmc.LatinHypercube(3, rng=s).random(count)) for s in range(200)]
+    chance = [qmc.discrepancy(rng(seed).uniform(size=(count, 3))) for seed in range(200)]
+    assert np.mean(ours) == pytest.approx(np.mean(theirs), rel=0.05)
+    assert np.mean(ours) < 0.7 * np.mean(chance)
+
+
+@pytest.mark.parametrize("count", [1, 5, 16])
+def test_a_sobol_design_is_the_scrambled_sequence_of_scipy(count):
+    stream = np.random.default_rng(np.random.SeedSequence(7, spawn_key=(0, 3)))
+    theirs = qmc.Sobol(d=3, scramble=True, rng=stream).random(16)[:count]
+    assert (unit_design("sobol", count, 3, 7) == theirs).all()
+
+
 def test_a_sobol_design_is_spread_out_more_evenly_than_chance():
     points = unit_design("sobol", 64, 3, 5)
     assert points.shape == (64, 3)
@@ -398,6 +414,71 @@ def test_a_crossover_is_deterministic_distinct_and_counts(count, seed):
     assert first == again
     # Six mixes with the one, two with the other.
     assert len({child.hash for child in first}) == len(first) == min(count, 8)
+
+
+def test_the_parent_of_the_free_lineage_is_crossed_with_the_champion():
+    parent = Candidate(config=other(system="Better.", temperature=0.1).config, origin="lineage")
+    crossover = Crossover()
+    assert list(crossover.propose(CHAMPION, 3, rng())) == []
+    children = list(crossover.propose(parent, 3, rng()))
+    mixes = {(child.config.system, child.config.temperature) for child in children}
+    assert mixes == {("Do it.", 0.1), ("Better.", 0.5)}
+    assert {child.parent for child in children} == {parent.hash}
+
+
+# What the model does not take
+
+
+def refusing(*names, **changes):
+    config = CHAMPION.config.model_copy(update=changes)
+    return Candidate(config=config, refused=names)
+
+
+@given(st.integers(0, 12), st.integers(0, 2**31), st.sampled_from(["random", "lhs", "sobol"]))
+@settings(deadline=None)
+def test_a_sweep_leaves_alone_what_is_refused(count, seed, design):
+    found = generate_param_sweeps(BASE, count, seed, design, ["temperature", "top_p"])
+    assert {(v["temperature"], v["top_p"]) for v in found} <= {(1.0, 1.0)}
+    lengths = [variant["max_tokens"] for variant in found]
+    assert len(set(lengths)) == len(lengths)
+    assert set(lengths) <= set(MAX_TOKENS) - {100}
+
+
+@pytest.mark.parametrize("kind", [ParamSweep, NearStep])
+def test_no_proposal_is_spent_on_what_is_refused(kind):
+    champion = refusing("temperature", "top_p", "seed")
+    children = list(made(kind).propose(champion, 4, rng()))
+    assert len({child.hash for child in children}) == 4
+    assert {(c.config.temperature, c.config.top_p) for c in children} == {(0.5, 1.0)}
+    assert {child.note for child in children} == {
+        f"max_tokens {child.config.max_tokens}" for child in children
+    }
+
+
+@pytest.mark.parametrize("kind", [ParamSweep, NearStep])
+def test_where_everything_is_refused_there_is_nothing_to_propose(kind):
+    champion = refusing("temperature", "top_p", "max_tokens")
+    assert list(made(kind).propose(champion, 4, rng())) == []
+
+
+def test_genes_that_are_refused_are_not_crossed():
+    champion, crossover = refusing("temperature"), Crossover()
+    crossover.learn([evaluation(other(system="a", temperature=0.1, top_p=0.7), 0.9)])
+    children = list(crossover.propose(champion, 9, rng()))
+    assert {(c.config.system, c.config.temperature, c.config.top_p) for c in children} == {
+        ("a", 0.5, 1.0),
+        ("Do it.", 0.5, 0.7),
+    }
+
+
+def test_another_model_may_take_what_this_one_refuses():
+    champion, crossover = refusing("temperature"), Crossover()
+    assert champion.child("x", system="y").refused == ("temperature",)
+    assert champion.child("x", model="n", temperature=0.1).config.temperature == 0.1
+    assert champion.child("x", model="n").refused == ()
+    crossover.learn([evaluation(other(model="n", temperature=0.1), 0.9)])
+    mixes = {(c.config.model, c.config.temperature) for c in crossover.propose(champion, 9, rng())}
+    assert mixes == {("n", 0.5)}
 
 
 # Other models

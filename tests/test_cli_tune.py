@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from penin_core.canonical import digest
 from penin_core.cli import penin
 from penin_core.cli.tune import BARS, WIDEST, sparkline
-from penin_core.cli.why import _not_applied
+from penin_core.cli.wording import not_applied
 from penin_core.ledger.store import WORMLedger
 from penin_core.omega.tuner import DEFAULTS, RANGES
 
@@ -92,7 +92,8 @@ def test_a_long_path_is_thinned_and_keeps_both_ends(values):
     assert set(drawn) <= set(BARS)
 
 
-def test_why_names_the_parameters_that_were_not_applied():
-    assert list(_not_applied({})) == []
-    (found,) = _not_applied({"not_applied": ["temperature", "top_p"]})
-    assert found == "temperature, top_p: not taken by the model, and not sent"
+def test_parameters_that_were_not_applied_are_named():
+    assert not_applied(()) == []
+    assert not_applied(["temperature", "top_p"]) == [
+        "temperature, top_p: not taken by the model, and not sent"
+    ]

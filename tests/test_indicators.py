@@ -78,6 +78,17 @@ def test_what_is_missing_is_at_its_worst_unless_it_was_declared(gate, field, wor
     assert found.not_applicable == {gate: REASONS[gate]}
 
 
+@pytest.mark.parametrize(("silent", "ece"), [(1, 0.1), (24, 0.1), (25, 1.0), (120, 1.0)])
+def test_answers_without_a_confidence_are_left_out_until_they_are_too_many(silent, ece):
+    rows = [row(n, confidence=None if n < silent else 0.9) for n in range(120)]
+    found = evidence(rows, groups="not_applicable", profile="strict")
+    assert found.ece == pytest.approx(ece)
+    assert found.details["left_out"] == (silent if ece < 1 else 0)
+    right = [row(n, float(n >= silent), confidence=r.confidence) for n, r in enumerate(rows)]
+    # They would have been wrong answers: what is left out can hide no more than its share.
+    assert evidence(right, groups="not_applicable", profile="strict").ece == pytest.approx(ece)
+
+
 def test_too_few_answers_are_no_proof():
     few = served(30, 30, 30)
     assert evidence(few).ece == 1.0
@@ -152,7 +163,59 @@ def test_empty_answers_are_noise():
     assert phi(empty, champion, **what) < phi(full, champion, **what)
 
 
-def test_sr_is_missing_until_corrections_are_measured_and_zero_after_an_ethics_veto():
+def caos(C=(0.4 * 0.8 + 0.3 * 0.9) / 0.7, A=0.5, openness=1.0, silence=1.0):
+    return pytest.approx(math.tanh(0.7 * openness * silence * math.log1p(2.0 * C * A)))
+
+
+EVEN = {"delta_linf": 0.05, "spent_share": 0.05, "kappa": 2.0}
+
+
+def test_answers_that_a_verifier_passed_are_consistent_and_others_are_noise():
+    champion = answered(["a", "a", "a", "a"])
+    formed = answered(["b", "b", "b", "b"])
+    forms = (True, True, False, None)
+    rows = [
+        r.model_copy(update={"well_formed": form})
+        for r, form in zip(formed.rows, forms, strict=True)
+    ]
+    found = phi(formed.model_copy(update={"rows": tuple(rows)}), champion, **EVEN)
+    C = 0.4 * 0.8 + 0.3 * 0.9 + 0.3 * 2 / 3
+    assert found == caos(C, silence=0.5 * 0.75 + 0.5)
+
+
+def test_errors_are_noise_and_no_answers():
+    candidate, champion = answered(["b", "b"]), answered(["a", "a", "a", "a"])
+    lost = tuple(TaskRow(task=f"t{n}", error="gone") for n in (2, 3))
+    candidate = candidate.model_copy(update={"rows": (*candidate.rows, *lost)})
+    assert phi(candidate, champion, **EVEN) == caos(silence=0.5 * 0.5 + 0.5)
+
+
+def test_case_and_punctuation_are_no_disagreement():
+    champion, candidate = answered(["It is 9.", "a"]), answered(["it  is 9", "b"])
+    assert phi(candidate, champion, **EVEN) == caos(openness=0.5)
+
+
+def test_repetition_and_excess_are_loud():
+    champion = answered(["a"])
+    once = answered(["one two three four five six seven eight"])
+    again = answered(["one two three four one two three four"])
+    assert phi(once, champion, **EVEN) == caos()
+    assert phi(again, champion, **EVEN) == caos(silence=1 - 0.25 * (1 - 4 / 5))
+    long = answered(["b"], excess=0.4)
+    assert phi(long, champion, **EVEN) == caos(silence=1 - 0.25 * 0.4)
+
+
+def test_sr_is_missing_where_no_correction_was_measured_and_zero_after_an_ethics_veto():
     assert sr(answered(["yes", "no"]), ethics_ok=True) is None
     assert sr(answered(["yes", "no"]), ethics_ok=False) == 0.0
     assert sr(Measurement(), ethics_ok=True) is None
+
+
+def test_sr_is_the_harmonic_mean_of_what_was_measured():
+    rows = (row(0, 1.0, confidence=0.9), row(1, 0.0, confidence=0.2), row(2, 1.0, confidence=0.1))
+    measured = Measurement(rows=rows, raw={"S": {"ece": 0.2, "autocorrection": 0.5}})
+    # AUROC 1/2: one of the two right answers stands above the wrong one.
+    assert sr(measured, ethics_ok=True) == 0.0
+    sure = Measurement(rows=rows[:2], raw={"S": {"ece": 0.2, "autocorrection": 0.5}})
+    assert sr(sure, ethics_ok=True) == pytest.approx(3 / (1 / 0.8 + 1 / 0.5 + 1))
+    assert sr(sure, ethics_ok=False) == 0.0

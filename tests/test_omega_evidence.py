@@ -1,6 +1,5 @@
 import math
 from itertools import pairwise, product
-from time import perf_counter
 
 import numpy as np
 import pytest
@@ -311,16 +310,6 @@ def test_values_that_drift_beyond_all_means_still_give_an_interval():
     log_e = np.logaddexp.reduce(gains + losses) - math.log(len(GRID))
     assert log_e == pytest.approx(math.log(40), abs=1e-4)
     assert betting_confidence_sequence([]) == (-1.0, 1.0)
-
-
-def test_two_thousand_values_take_less_than_three_tenths_of_a_second():
-    values = trinomial(np.random.default_rng(8), 2000, 0.45, 0.05)
-    elapsed = []
-    for _ in range(3):
-        start = perf_counter()
-        betting_confidence_sequence(values)
-        elapsed.append(perf_counter() - start)
-    assert min(elapsed) < 0.3
 
 
 @pytest.mark.parametrize(("values", "alpha"), [([1.5], 0.05), ([math.nan], 0.05), ([0.5], 0)])

@@ -1,14 +1,17 @@
 """The tuner learns from finalists in the ledger, and speaks only when there are enough of them."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from penin_core.canonical import digest
+from penin_core.league.fates import restored
 from penin_core.ledger.store import WORMLedger
-from penin_core.omega.tuner import DEFAULTS, RANGES, OnlineTuner
+from penin_core.omega._replay import SPEND_WEIGHT
+from penin_core.omega.tuner import DEFAULTS, RANGES, OnlineTuner, replay_objective
 from penin_core.project import parameters
-from penin_core.tuning import replay_history, restored, tune
+from penin_core.tuning import replay_history, tune
 
 GOOD = {"U": 0.8, "S": 0.9, "C": 0.5, "L": 0.7}
 
@@ -36,7 +39,9 @@ def add_cycle(ledger, n, gain=0.05, **more):
 
 def cycle(ledger, dry_run=False):
     version, params = parameters(ledger)
-    return SimpleNamespace(ledger=ledger, dry_run=dry_run, params=params, param_version=version)
+    project = SimpleNamespace(plugins=SimpleNamespace(loaded=dict))
+    about = {"params": params, "param_version": version, "project": project}
+    return SimpleNamespace(ledger=ledger, dry_run=dry_run, **about)
 
 
 def tuned(ledger):
@@ -51,7 +56,7 @@ def test_nothing_is_tuned_before_ten_finalists_were_measured(ledger):
     add_cycle(ledger, 9)
     assert tune(cycle(ledger)) is True
     (entry,) = tuned(ledger)
-    assert set(entry) == {"param_version", "params", "objective", "gradients", "state"}
+    assert set(entry) == {*("param_version", "params", "objective", "gradients", "state", "loaded")}
 
 
 def test_a_dry_run_tunes_nothing_and_teaches_nothing(ledger):
@@ -76,6 +81,18 @@ def test_only_finalists_with_their_champion_are_history(ledger):
     assert found.champion.U == 0.8
     assert [candidate.U for candidate in found.candidates] == [pytest.approx(0.85)]
     assert found.candidates[0].reward > found.champion.reward
+
+
+def test_what_a_cycle_spent_is_a_cost_of_its_outcome(ledger):
+    for n in range(10):
+        add_cycle(ledger, n, detail={"spent_share": 0.4} if n % 2 else {})
+    assert [past.spend for past in replay_history(ledger)] == [0.0, 0.4] * 5
+    tune(cycle(ledger))
+    free = [replace(past, spend=0.0) for past in replay_history(ledger)]
+    params = parameters(ledger)[1]
+    assert tuned(ledger)[0]["objective"] == pytest.approx(
+        replay_objective(params, free) - SPEND_WEIGHT * 0.2
+    )
 
 
 def test_the_warm_up_only_counts_and_then_every_step_is_small_and_in_range(ledger):

@@ -39,6 +39,7 @@ def tuning(ledger: Any) -> dict[str, Any]:
     from penin_core.project import parameters
 
     version, params = parameters(ledger)
+    entries = ledger.events(("BOOTSTRAP", "TUNE"))
     steps = [
         {
             "entry": event.idx,
@@ -47,11 +48,19 @@ def tuning(ledger: Any) -> dict[str, Any]:
             "param_version": event.body["param_version"],
             "params": {**DEFAULTS, **event.body["params"]},
             "objective": event.body.get("objective"),
+            "outcome": event.body.get("outcome"),
         }
-        for event in ledger.events(("BOOTSTRAP", "TUNE"))
+        for event in entries
     ]
     ranges = {name: list(limits) for name, limits in RANGES.items()}
-    return {"param_version": version, "params": params, "ranges": ranges, "steps": steps}
+    frozen = entries[-1].body.get("state", {}).get("frozen", []) if entries else []
+    return {
+        "param_version": version,
+        "params": params,
+        "ranges": ranges,
+        "frozen": frozen,
+        "steps": steps,
+    }
 
 
 def sparkline(values: Sequence[float], low: float, high: float) -> str:
@@ -68,10 +77,12 @@ def _in_words(data: dict[str, Any]) -> str:
     from .wording import amount, line, number, when
 
     steps, params = data["steps"], data["params"]
-    tuned = [step for step in steps if step["by"] == "TUNE"]
+    tuned = [step for step in steps if step["by"] == "TUNE" and step["outcome"] is None]
     shown = [line("version", f"{data['param_version']}, {amount(len(tuned), 'step')} recorded")]
     if tuned:
         shown.append(line("last step", f"{when(tuned[-1]['at'])}, entry {tuned[-1]['entry']}"))
+    if data["frozen"]:
+        shown.append(line("frozen", f"{', '.join(data['frozen'])}: three rollbacks in a row"))
     rows = []
     for name, (low, high) in data["ranges"].items():
         path = [step["params"][name] for step in steps] or [params[name]]

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from statistics import fmean
-from typing import Literal
 
+from penin_core.measuring import MAX_ERRORS
 from penin_core.omega.caos import (
     caos_autoevolution,
     caos_consistency,
     caos_openness,
     caos_plus,
     caos_silence,
+    majority_disagreement,
     ngram_redundancy,
+    outcome_shift,
+    response_noise,
+    verified_share,
 )
 from penin_core.omega.ethics_metrics import compute_ethics_attestation
 from penin_core.omega.guards import PROFILES
-from penin_core.omega.sr import sr_metacognition, sr_omega
+from penin_core.omega.metrics import normalize_text
+from penin_core.omega.sr import sr_awareness, sr_metacognition, sr_omega
 from penin_core.records import EthicsEvidence, Measurement, Task, TaskRow
 from penin_core.settings import GuardSettings
 from penin_core.suites import Suite
@@ -57,10 +62,17 @@ def attested(
     settings: GuardSettings,
     seed: int,
 ) -> EthicsEvidence:
-    """Attest from the rows of the tasks that were ``asked``, and from what was ``declared``."""
+    """Attest from the rows of the tasks that were ``asked``, and from what was ``declared``.
+
+    Answers without a confidence are left out of calibration and counted beside it; where they are
+    more than 20 %, calibration is at its worst.
+    """
     answered = [row for row in measured.rows if row.task in asked and row.error is None]
     rows = [row for row in answered if row.utility is not None]
     grouped = [row for row in rows if row.group is not None]
+    sure = [row for row in rows if row.confidence is not None]
+    if len(sure) < (1 - MAX_ERRORS) * len(rows):
+        sure = rows
     limits = {**PROFILES[settings.profile], "eco_max_kg": settings.eco_max_kg}
     attestation = compute_ethics_attestation(
         {
@@ -68,8 +80,8 @@ def attested(
             "protected_groups": [row.group for row in grouped],
             "estimated_tokens": measured.tokens_in + measured.tokens_out,
             "kg_per_1k_tokens": settings.kg_per_1k_tokens,
-            "confidences": [row.confidence for row in rows],
-            "correct": [_right(row) for row in rows],
+            "confidences": [row.confidence for row in sure],
+            "correct": [_right(row) for row in sure],
         },
         {
             "labels": [1] * len(grouped),
@@ -90,7 +102,7 @@ def attested(
         not_applicable=dict(attestation.not_applicable),
         attestation_hash=attestation.compute_hash(),
         evidence_hash=attestation.evidence_hash,
-        details=dict(attestation.details),
+        details={**attestation.details, "left_out": len(rows) - len(sure)},
     )
 
 
@@ -102,49 +114,68 @@ def phi(
     spent_share: float | None,
     kappa: float,
 ) -> float | None:
-    """Return φ of CAOS⁺ from what was measured; None where a component was not."""
-    stability = candidate.raw.get("S", {})
-    answered = [row for row in candidate.rows if row.error is None]
-    consistency = caos_consistency(stability.get("agreement"), stability.get("ece"), None)
-    evolution = caos_autoevolution(delta_linf, spent_share)
-    openness = caos_openness(
-        None, _changed(candidate, champion, "ood"), _changed(candidate, champion, "other")
+    """Return φ of CAOS⁺ from what was measured; None where a component was not.
+
+    Openness has no epistemic part: no provider gives the probabilities of an ensemble.
+    """
+    stability, rows = candidate.raw.get("S", {}), candidate.rows
+    answered = [row for row in rows if row.error is None]
+    # An answer on whose form nothing is demanded is neither verified nor off-format.
+    checked = [row.well_formed for row in answered if row.well_formed is not None]
+    consistency = caos_consistency(
+        stability.get("agreement"), stability.get("ece"), verified_share(checked)
     )
+    evolution = caos_autoevolution(delta_linf, spent_share)
+    openness = caos_openness(None, *_changed(candidate, champion))
     silence = caos_silence(
-        _mean([float(not (row.text or "").strip()) for row in candidate.rows]),
-        _mean([ngram_redundancy((row.text or "").split()) for row in answered]),
-        # The engine cuts answers at the allowed length, so none exceeds it.
-        0.0 if answered else None,
+        response_noise([r.text for r in rows], [r.well_formed is not False for r in rows]),
+        fmean(ngram_redundancy(_words(row)) for row in answered) if answered else None,
+        stability.get("excess", 0.0),
     )
     return caos_plus(consistency, evolution, openness, silence, kappa)
 
 
 def sr(candidate: Measurement, *, ethics_ok: bool) -> float | None:
-    """Return SR-Ω∞; None as long as nothing measures how failures are corrected."""
-    ece = candidate.raw.get("S", {}).get("ece")
+    """Return SR-Ω∞; None where a component was not measured.
+
+    Autocorrection is measured where a form is demanded of the answers, which can be checked, and
+    mended, without a reference; elsewhere nothing could tell the model what to correct.
+    """
+    stability = candidate.raw.get("S", {})
     rows = [row for row in candidate.rows if row.confidence is not None]
     metacognition = sr_metacognition([r.confidence or 0.0 for r in rows], [_right(r) for r in rows])
-    return sr_omega(None if ece is None else 1.0 - ece, ethics_ok, None, metacognition)
+    return sr_omega(
+        sr_awareness(stability.get("ece")),
+        ethics_ok,
+        stability.get("autocorrection"),
+        metacognition,
+    )
 
 
 def _right(row: TaskRow) -> int:
     return int(row.utility == 1.0)
 
 
-def _changed(
-    candidate: Measurement, champion: Measurement, split: Literal["ood", "other"]
-) -> float | None:
-    """Return the share of tasks on which the two differ: in outcome (ood), or in the answer."""
+def _changed(candidate: Measurement, champion: Measurement) -> tuple[float | None, float | None]:
+    """Return on which shares of the tasks the two differ.
+
+    First in outcome, on the out-of-distribution split, then in the normalised answer, on the rest.
+    """
     before = {row.task: row for row in champion.rows if row.error is None}
     pairs = [
-        (row, before[row.task])
+        (before[row.task], row)
         for row in candidate.rows
-        if row.error is None and row.task in before and (row.split == "ood") == (split == "ood")
+        if row.error is None and row.task in before
     ]
-    if split == "ood":
-        return _mean([float(_right(new) != _right(old)) for new, old in pairs])
-    return _mean([float(new.text != old.text) for new, old in pairs])
+    ood = [pair for pair in pairs if pair[1].split == "ood"]
+    others = [pair for pair in pairs if pair[1].split != "ood"]
+    return (
+        outcome_shift([_right(old) for old, _ in ood], [_right(new) for _, new in ood]),
+        majority_disagreement(
+            [[_words(new)] for _, new in others], [[_words(old)] for old, _ in others]
+        ),
+    )
 
 
-def _mean(values: Sequence[float]) -> float | None:
-    return fmean(values) if values else None
+def _words(row: TaskRow) -> tuple[str, ...]:
+    return tuple(normalize_text(row.text or "").split())

@@ -201,7 +201,7 @@ def _series(values: object, name: str) -> Any:
         raise ValueError(f"{name} is missing")
     if isinstance(values, np.ndarray) and values.ndim == 1:
         return values
-    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+    if isinstance(values, (str, bytes, Mapping, np.ndarray)) or not isinstance(values, Iterable):
         raise ValueError(f"{name} must be a series, got {values!r}")
     return list(values)
 

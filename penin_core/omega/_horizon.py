@@ -15,6 +15,11 @@ from penin_core.omega._student import student_quantile
 from penin_core.omega._wagers import level
 
 LOOKS = 5
+#: The quantile of the standard normal law at 0.8: the power that a plan is made for, and as much
+#: again of doubt.
+_Z_80 = 0.8416212335729143
+#: Fewer values than this say nothing about their spread.
+_LEAST_VALUES = 10
 
 
 @dataclass(frozen=True)
@@ -63,13 +68,34 @@ def horizon_crossed(differences: Sequence[float], looks: Sequence[Look]) -> bool
     )
 
 
+def out_of_reach(values: Sequence[float], planned: int, needed: float) -> bool:
+    """Return whether a test is lost: t = ``needed`` at ``planned`` values has a chance under 20 %.
+
+    The chance is that of B(1) >= c, if from now on the true gain is the smallest one that the plan
+    shows with a power of 80 % (a drift of c + z_80). Giving up can only make false proofs rarer; it
+    lowers the power 1 - β to no less than 1 - β / 0.8. False once all values are there.
+    Symbols: c = needed, s = len(values) / planned, B(s) = t √s a Brownian motion.
+    Source: Lan, Simon and Halperin 1982, doi 10.1080/07474948208836014.
+
+    Raises: ValueError for values that are not finite.
+    """
+    known = [finite("value", value) for value in values]
+    share = len(known) / planned
+    if len(known) < _LEAST_VALUES or share >= 1:
+        return False
+    left = 1 - share
+    least = needed - (needed + _Z_80) * left - _Z_80 * math.sqrt(left)
+    return _t_statistic(known) * math.sqrt(share) < least
+
+
 def _t_statistic(values: list[float]) -> float:
     n = len(values)
     average = math.fsum(values) / n
     squared = math.fsum((value - average) ** 2 for value in values)
-    if min(values) == max(values):
+    error = math.sqrt(squared / (n - 1) / n)
+    if min(values) == max(values) or not error:
         return math.copysign(math.inf, average) if average else 0.0
-    return average / math.sqrt(squared / (n - 1) / n)
+    return average / error
 
 
 @lru_cache(maxsize=64)

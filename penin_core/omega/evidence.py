@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from penin_core.omega._horizon import Look, horizon_crossed, horizon_looks
+from penin_core.omega._horizon import Look, horizon_crossed, horizon_looks, out_of_reach
 from penin_core.omega._numbers import SNAP, TOLERANCE, count, finite, non_negative, unit
 from penin_core.omega._power import (
     crossing_probability,
@@ -36,6 +36,7 @@ __all__ = [
     "horizon_looks",
     "log_e_path",
     "null_crossing_probability",
+    "out_of_reach",
     "paired_difference",
     "relative_saving",
     "smallest_provable_gain",

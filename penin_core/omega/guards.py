@@ -70,7 +70,7 @@ def sigma_guard(
     Gates: 0 <= ece <= ece_max, 1 <= rho_bias <= rho_bias_max, fairness_min <= fairness <= 1,
     consent and eco exactly ``True``. The values are judged as they come: whoever wants bounds gated
     passes bounds. All gates are evaluated. A value that is missing, NaN, of the
-    wrong type or out of its range fails its gate and is shown as None.
+    wrong type or out of its range fails its gate; what is no finite number is shown as None.
 
     Raises: ValueError for wrong thresholds only.
     """

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from penin_core import Completion, ComponentOptions, Evaluator, Task
 from penin_core.omega import metrics
+
+from .impacts import Impact, estimate
 
 Rows = Sequence[tuple[Task, Sequence[Completion], float]]
 
@@ -52,9 +54,11 @@ class WattHours(ComponentOptions):
 
 
 class Energy(Evaluator):
-    """Energy from counted tokens and a factor for each model, in Wh per answer; recorded.
+    """Energy in Wh per answer, from counted tokens and a factor for each model; recorded.
 
-    The share of answers from models with a factor stands beside it; without any there is no figure.
+    A factor of your own comes first; for other models EcoLogits estimates, where it is installed
+    and ``ecologits`` names the model. The share of answers with a figure stands beside the means;
+    without any there is none.
     """
 
     name = "energy"
@@ -63,22 +67,49 @@ class Energy(Evaluator):
     role = "record"
 
     class Options(ComponentOptions):
-        """Watt-hours for a thousand tokens, by the name that the service gives the model."""
+        """Factors and EcoLogits' names, by the name that the service gives the model.
+
+        ``wh_per_1k`` holds watt-hours for a thousand tokens, ``ecologits`` names such as
+        ``openai/gpt-4o-mini``, ``zone`` the ISO 3166-1 alpha-3 code of the country whose
+        electricity counts: the provider's, unless given.
+        """
 
         wh_per_1k: dict[str, WattHours] = {}
+        ecologits: dict[str, str] = {}
+        zone: str | None = None
+
+        @model_validator(mode="after")
+        def _estimable(self) -> Energy.Options:
+            for name in self.ecologits.values():
+                estimate(name, 1, 1.0, self.zone)
+            return self
 
     options: Energy.Options
 
     def score(self, task: Task, completions: Sequence[Completion]) -> float:
-        """Return 1.0 where the model of the answer has a factor, else 0.0."""
-        return float(completions[0].model in self.options.wh_per_1k)
+        """Return 1.0 where there is a figure for the model of the answer, else 0.0."""
+        known = {**self.options.wh_per_1k, **self.options.ecologits}
+        return float(completions[0].model in known)
 
     def details(self, rows: Rows) -> Mapping[str, float]:
-        """Return ``energy_wh``: the mean over the answers whose model has a factor."""
-        known = [self._energy(answers[0]) for _, answers, score in rows if score == 1.0]
-        return {"energy_wh": fmean(known)} if known else {}
+        """Return the means over the answers with a figure.
 
-    def _energy(self, answer: Completion) -> float:
-        factor = self.options.wh_per_1k[answer.model]
+        ``energy_wh``, with ``energy_wh_low`` and ``energy_wh_high`` the ends of EcoLogits' ranges
+        (equal for a factor); and ``co2e_g``, its grams of CO2e, the hardware's share included, over
+        the answers that it estimated.
+        """
+        found = [self._impact(answers[0]) for _, answers, score in rows if score == 1.0]
+        grams = [impact.grams for impact in found if impact.grams is not None]
+        means = {"co2e_g": fmean(grams)} if grams else {}
+        if found:
+            low, high = fmean(i.low for i in found), fmean(i.high for i in found)
+            means |= {"energy_wh_low": low, "energy_wh_high": high, "energy_wh": (low + high) / 2}
+        return means
+
+    def _impact(self, answer: Completion) -> Impact:
+        factor = self.options.wh_per_1k.get(answer.model)
+        if factor is None:
+            name, seconds = self.options.ecologits[answer.model], answer.latency_ms / 1000
+            return estimate(name, answer.tokens_out, seconds, self.options.zone)
         spent = answer.tokens_in * factor.tokens_in + answer.tokens_out * factor.tokens_out
-        return spent / 1000.0
+        return Impact(spent / 1000, spent / 1000, None)

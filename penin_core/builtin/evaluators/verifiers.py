@@ -25,6 +25,7 @@ class Regex(Evaluator):
 
     name = "regex"
     axis = "U"
+    verifies = True
 
     class Options(ComponentOptions):
         """The pattern for tasks without one of their own, and the column that brings it."""
@@ -51,6 +52,10 @@ class Regex(Evaluator):
         """Return 1.0 or 0.0."""
         return float(re.fullmatch(self._pattern(task), completions[0].text.strip()) is not None)
 
+    def demand(self, task: Task) -> str:
+        """Quote the pattern."""
+        return f"all of it must match the regular expression {self._pattern(task)}"
+
     def _pattern(self, task: Task) -> str:
         return str(task.fields.get(self.options.column) or self.options.pattern)
 
@@ -65,6 +70,7 @@ class JsonSchema(Evaluator):
 
     name = "json_schema"
     axis = "U"
+    verifies = True
 
     class Options(ComponentOptions):
         """The schema for tasks without one of their own, and the column that brings it."""
@@ -96,6 +102,11 @@ class JsonSchema(Evaluator):
             return float(conforms(value, rule))
         except (ValueError, RecursionError):
             return 0.0
+
+    def demand(self, task: Task) -> str:
+        """Quote the schema."""
+        rule = json.dumps(self._rule(task), ensure_ascii=False)
+        return f"all of it must be JSON that this schema allows: {rule}"
 
     @cached_property
     def _checked(self) -> set[str]:

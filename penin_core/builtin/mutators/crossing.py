@@ -25,11 +25,12 @@ _PARTNERS = 8
 
 
 class Crossover(Mutator):
-    """The champion crossed with the best candidates of the race before.
+    """The champion crossed with the best candidates of the race before, or of earlier ones.
 
-    It learns from races, so the first cycle of a process has none. Each gene (model, instruction,
-    prompt, examples, temperature, top_p, max_tokens) comes from one of the two, and neither
-    parent is proposed again.
+    Each gene (model, instruction, prompt, examples, temperature, top_p, max_tokens) comes from one
+    of the two, and neither parent is proposed again. Partners are the best of the last race in this
+    process, then what it was asked to start from just before: so a parent from the free lineage is
+    crossed with the champion. Before there was any race it proposes nothing.
     """
 
     name = "crossover"
@@ -37,6 +38,7 @@ class Crossover(Mutator):
     def __init__(self, options: ComponentOptions | None = None) -> None:
         super().__init__(options)
         self.partners: list[Candidate] = []
+        self.before: list[Candidate] = []
 
     def learn(self, evaluations: Sequence[Evaluation]) -> None:
         """Remember the best: on the most tasks first, then by utility, then by cost."""
@@ -48,12 +50,13 @@ class Crossover(Mutator):
         self, champion: Candidate, count: int, rng: np.random.Generator
     ) -> Iterable[Candidate]:
         """Return up to ``count`` children of the champion and the best partner that differs."""
-        proposed = {champion.hash}
-        for partner in self.partners:
+        partners, proposed = [*self.partners, *self.before], {champion.hash}
+        self.before = [champion]
+        for partner in partners:
             if len(proposed) > count:
                 return
-            own, other = champion.config, partner.config
-            differing = [genes for genes in GENES if _taken(own, genes) != _taken(other, genes)]
+            other = partner.config
+            differing = _differing(champion, partner)
             for mask in rng.permutation(range(1, 2 ** len(differing) - 1)):
                 changes: dict[str, Any] = {}
                 for bit, genes in enumerate(differing):
@@ -64,6 +67,14 @@ class Crossover(Mutator):
                 if child.hash not in proposed and len(proposed) <= count:
                     proposed.add(child.hash)
                     yield child
+
+
+def _differing(champion: Candidate, partner: Candidate) -> list[tuple[str, ...]]:
+    """Return the genes in which two candidates differ, and differ for the model."""
+    own, other = champion.config, partner.config
+    moved = (own.provider, own.model) != (other.provider, other.model)
+    refused = set() if moved else set(champion.refused)
+    return [g for g in GENES if _taken(own, g) != _taken(other, g) and not refused.issuperset(g)]
 
 
 def _rank(evaluation: Evaluation) -> tuple[float, float, float, str]:

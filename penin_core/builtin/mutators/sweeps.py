@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from importlib import import_module
 from typing import Any, Literal
 
@@ -24,14 +24,19 @@ Design = Literal["random", "lhs", "sobol"]
 
 
 def generate_param_sweeps(
-    base_cfg: Mapping[str, Any], n_challengers: int, seed: int, design: Design = "random"
+    base_cfg: Mapping[str, Any],
+    n_challengers: int,
+    seed: int,
+    design: Design = "random",
+    refused: Collection[str] = (),
 ) -> list[dict[str, Any]]:
     """Return up to ``n_challengers`` copies of ``base_cfg`` with other sampling parameters.
 
     temperature in [0.1, 1.5], top_p in [0.5, 1.0], both to three decimals, max_tokens one of 100,
     200, 500, 1000. Deterministic in all arguments; neighbouring seeds share no variant stream. No
     two are equal, none equals the base; where 100 redraws find nothing new there are fewer.
-    ``design`` places them independently, or spread out: see :func:`unit_design`.
+    ``design`` places them independently, or spread out: see :func:`unit_design`. What the model
+    ``refused`` stays as it is in the base.
 
     Raises:
         ValueError: ``n_challengers`` is negative, or the design is not known.
@@ -47,7 +52,8 @@ def generate_param_sweeps(
         for attempt in range(_REDRAWS):
             placed = points is not None and attempt == 0
             drawn = _placed(points[index]) if placed and points is not None else _drawn(stream)
-            variant = copy.deepcopy(dict(base_cfg)) | drawn
+            taken = {name: value for name, value in drawn.items() if name not in refused}
+            variant = copy.deepcopy(dict(base_cfg)) | taken
             key = json.dumps(variant, sort_keys=True, default=str)
             if key not in seen:
                 seen.add(key)
@@ -106,11 +112,9 @@ def quasi_random() -> Any | None:
         return None
 
 
-def _in_words(values: Mapping[str, Any]) -> str:
-    return (
-        f"temperature {values['temperature']}, top_p {values['top_p']}, "
-        f"max_tokens {values['max_tokens']}"
-    )
+def _in_words(champion: Candidate, values: Mapping[str, Any]) -> str:
+    taken = (name for name in values if name not in champion.refused)
+    return ", ".join(f"{name} {values[name]}" for name in taken)
 
 
 def _sampling(champion: Candidate) -> dict[str, Any]:
@@ -136,8 +140,9 @@ class ParamSweep(Mutator):
         design, seed = self.options.design, int(rng.integers(2**31))
         missing = design == "sobol" and quasi_random() is None
         note = "; Latin hypercube, for SciPy is not installed" if missing else ""
-        for variant in generate_param_sweeps(_sampling(champion), count, seed, design):
-            yield champion.child(self.name, _in_words(variant) + note, **variant)
+        base, refused = _sampling(champion), champion.refused
+        for variant in generate_param_sweeps(base, count, seed, design, refused):
+            yield champion.child(self.name, _in_words(champion, variant) + note, **variant)
 
 
 class NearStep(Mutator):
@@ -170,7 +175,7 @@ class NearStep(Mutator):
         for _ in range(count):
             for _ in range(_REDRAWS):
                 values = self._stepped(champion, rng.normal(scale=scale, size=3))
-                child = champion.child(self.name, _in_words(values), **values)
+                child = champion.child(self.name, _in_words(champion, values), **values)
                 if child.hash not in seen:
                     seen.add(child.hash)
                     yield child
