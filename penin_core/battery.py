@@ -8,8 +8,9 @@ from typing import Protocol
 import numpy as np
 
 from .contracts import Evaluator
+from .correcting import asked_again, autocorrection, complaints, well_formed
 from .errors import EvaluationFailed, ProviderError
-from .measuring import AXES, Probe, blame, summarize, tasks_for, unit
+from .measuring import AXES, Probe, blame, excess, summarize, tasks_for, unit
 from .records import Axis, AxisResult, Candidate, Completion, Measurement, Request, Task, TaskRow
 from .rendering import draw_seed, render
 from .stated import asking, read_stated
@@ -111,11 +112,50 @@ class TaskBattery:
         for probe in probes:
             of.setdefault(probe.task.id, []).append(probe)
         rows = [
-            _row(task, grades[task.id, request.key], of.get(task.id, ()))
+            self._formed(task, grades[task.id, request.key], of.get(task.id, ()))
             for task, request in zip(tasks, plain, strict=True)
         ]
         dropped = {name for r in plain for name in getattr(answers[r.key], "dropped", ())}
-        return summarize(rows, probes, evaluators, self.suite.hash, tuple(sorted(dropped)))
+        further = excess(rows, model.config.max_tokens)
+        if "S" in wanted:
+            further |= autocorrection(await self._second_tries(model, deep, grades))
+        return summarize(rows, probes, evaluators, self.suite.hash, tuple(sorted(dropped)), further)
+
+    def _formed(self, task: Task, answer: Answer, probes: Sequence[Probe]) -> TaskRow:
+        """Return the row of a task, which also says whether the answer has the right form."""
+        row = _row(task, answer, probes)
+        if isinstance(answer, ProviderError):
+            return row
+        formed = well_formed(task, answer, self.evaluators)
+        return row.model_copy(update={"well_formed": formed})
+
+    async def _second_tries(
+        self, model: Candidate, tasks: Sequence[Task], grades: Grades
+    ) -> list[bool | None]:
+        """Ask once more where the first answer had the wrong form, and say what is wrong.
+
+        One entry for each answered task on which a form is demanded: None where the first answer
+        had it, else whether the second one did. A second call that fails says nothing.
+        """
+        mended: list[bool | None] = []
+        again: list[tuple[Task, Request]] = []
+        for task in tasks:
+            request = self._request(model, task)
+            answer = grades.get((task.id, request.key))
+            if answer is None or isinstance(answer, ProviderError):
+                continue
+            found = list(complaints(task, answer, self.evaluators))
+            if any(found):
+                again.append((task, asked_again(request, answer, found)))
+            elif found:
+                mended.append(None)
+        answers = await self._ask([request for _, request in again]) if again else {}
+        for task, request in again:
+            answer = answers[request.key]
+            if not isinstance(answer, ProviderError):
+                read = read_stated(answer) if self.stated else answer
+                mended.append(well_formed(task, read, self.evaluators))
+        return mended
 
     async def rows(self, model: Candidate, tasks: Sequence[Task]) -> list[TaskRow]:
         """Ask ``tasks`` and grade the answers by the tasks' own metrics; no other evaluator looks.

@@ -11,6 +11,7 @@ from typing import Any
 from penin_core.battery import TaskBattery
 from penin_core.engine.wire import Engine
 from penin_core.errors import EvaluationFailed
+from penin_core.gating import answer_of, whole
 from penin_core.league.campaign import campaign_of, closing, require_fresh
 from penin_core.league.confirmation import FinalistFailed, Outcome, confirm
 from penin_core.league.decision import decide
@@ -40,13 +41,6 @@ from penin_core.records import (
     Task,
 )
 from penin_core.suites import Suite
-
-#: Tasks on which the first champion is measured.
-FIRST_TASKS = 100
-#: At most so many tasks of the special splits are asked of finalist and champion.
-SPECIAL_TASKS = 40
-#: The fixed subset for repeats, perturbations and examples does not change from cycle to cycle.
-SUBSET_SEED = 0
 
 
 @dataclass
@@ -117,10 +111,6 @@ class Cycle:
     def battery(self) -> TaskBattery:
         """Return the battery of this cycle's suite and seed."""
         return TaskBattery(self.engine, self.suite, self.project.evaluators(), seed=self.seed)
-
-    def subset(self) -> list[Task]:
-        """Return the fixed tasks for repeats, perturbations and examples."""
-        return self.suite.sample("select", self.suite.definition.gate_tasks, SUBSET_SEED)
 
     def require_fresh(self) -> None:
         """Raise SuiteError where too few confirm tasks are left to prove anything."""
@@ -219,24 +209,21 @@ class Cycle:
         if standing is not None:
             return standing
         declared = plan.declaration(champion, finalist, self.suite, self.seed)
-        self.ledger.record_event("CONFIRM", declared)
+        loaded = self.project.plugins.loaded()
+        self.ledger.record_event("CONFIRM", {**declared, "loaded": loaded})
         return plan
 
     async def measure_whole(
         self, battery: TaskBattery, candidate: Candidate, tasks: Sequence[Task]
     ) -> Measurement:
         """Measure all axes: ``tasks``, the special splits, and the fixed subset for the rest."""
-        subset = self.subset()
-        composed = self.suite.sample("composed", SPECIAL_TASKS, SUBSET_SEED)
-        ood = self.suite.sample("ood", SPECIAL_TASKS, SUBSET_SEED)
-        return await battery.measure(
-            candidate, [*tasks, *composed, *ood], deep=[*subset, *composed]
-        )
+        asked, deep = whole(self.suite, tasks)
+        return await battery.measure(candidate, asked, deep=deep)
 
     def _ask_guards(
         self, after: Measurement, before: Measurement, ethics: EthicsEvidence
     ) -> tuple[GuardResult, ...]:
-        """Ask every guard; one that raises, or answers anything else, vetoes."""
+        """Ask every guard, and keep which of them failed."""
         evidence = GuardEvidence(
             candidate=after.model_copy(update={"rows": ()}),
             champion=before.model_copy(update={"rows": ()}),
@@ -246,14 +233,9 @@ class Cycle:
         )
         results = []
         for guard in self.project.guards():
-            try:
-                result = guard.check(evidence)
-                if not isinstance(result, GuardResult):
-                    raise TypeError(f"it answered {result!r}")
-                result = result.model_copy(update={"guard": guard.name})
-            except Exception as error:
+            result, error = answer_of(guard, evidence)
+            if error is not None:
                 self.failed("guards", guard.name, error, "it vetoes")
-                result = GuardResult(guard=guard.name, ok=False, reason=f"it failed: {error!r}")
             results.append(result)
         return tuple(results)
 

@@ -7,8 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from penin_core.battery import TaskBattery
-from penin_core.cycle import FIRST_TASKS, SPECIAL_TASKS, SUBSET_SEED
+from penin_core.correcting import demanded
 from penin_core.errors import EvaluationFailed, ProviderError, ProviderRefused, ProviderUnavailable
+from penin_core.gating import first_tasks, subset, whole
 from penin_core.league.campaign import Campaign, fresh_tasks
 from penin_core.league.plans import FURTHER
 from penin_core.league.race import rounds
@@ -17,6 +18,7 @@ from penin_core.project import Project
 from penin_core.records import Candidate, Completion, Configuration, Request, Task
 from penin_core.rendering import render
 from penin_core.settings import Baseline
+from penin_core.suites import MIN_CONFIRM
 
 #: Computing the power of more tasks takes long.
 MOST_FOR_POWER = 2000
@@ -71,14 +73,15 @@ def forecast(
     tasks, t = min(settings.confirm_max, fresh), campaign.earlier + 1
     alpha = campaign_alpha(t)
     deep, plain = _calls_of_gates(project, champion, [])
-    first = 0 if has_champion else _calls_of_gates(project, champion, _first(project))[0]
+    first = 0 if has_champion else _calls_of_gates(project, champion, first_tasks(project.suite))[0]
     least = min(max(settings.confirm_min, 100), tasks)
     available = len(suite.split("select"))
     race = race_calls(challengers, settings.race_tasks, available)
     # Of the fixed subset the race has asked finalist and champion its share already.
     raced = rounds(challengers, settings.race_tasks, available)[-1:]
     deep -= sum(round(plain * count / available) for _, count in raced)
-    confirm = (2 * (least + min(FURTHER, fresh - least) + deep), 2 * (tasks + deep))
+    again = _second_tries(project) * (2 if has_champion else 3)
+    confirm = (2 * (least + min(FURTHER, fresh - least) + deep), 2 * (tasks + deep) + again)
     sums = (first + race, first + race + max(confirm))
     usd = None if baseline is None else baseline.cost_usd
     latency = None if baseline is None or not baseline.latency_ms else baseline.latency_ms / 1000
@@ -100,7 +103,9 @@ def forecast(
 
 def provable(tasks: int, alpha: float) -> float | None:
     """Return the gain that 80 % of confirmations on so many tasks show; None where none does."""
-    return smallest_provable_gain(min(tasks, MOST_FOR_POWER), alpha) if tasks else None
+    if tasks < MIN_CONFIRM:
+        return None
+    return smallest_provable_gain(min(tasks, MOST_FOR_POWER), alpha)
 
 
 def race_calls(challengers: int, first_round: int, available: int) -> int:
@@ -110,6 +115,12 @@ def race_calls(challengers: int, first_round: int, available: int) -> int:
         total += (runners + 1) * (count - before)
         before = count
     return total
+
+
+def _second_tries(project: Project) -> int:
+    """Return how many tasks one candidate is asked again at most, for the form of its answers."""
+    evaluators = project.evaluators()
+    return sum(demanded(task, evaluators) for task in whole(project.suite, ())[1])
 
 
 def _times(calls: tuple[int, int], each: float | None) -> tuple[float, float] | None:
@@ -123,10 +134,6 @@ def _is_free(project: Project, champion: Configuration) -> bool:
     except ProviderRefused:
         return False
     return price is not None and not price.input_per_million and not price.output_per_million
-
-
-def _first(project: Project) -> list[Task]:
-    return project.suite.sample("select", FIRST_TASKS, SUBSET_SEED)
 
 
 class _Counting:
@@ -151,12 +158,9 @@ def _calls_of_gates(
 
     suite, counting = project.suite, _Counting()
     battery = TaskBattery(counting, suite, project.evaluators(), seed=0)
-    subset = suite.sample("select", suite.definition.gate_tasks, SUBSET_SEED)
-    composed = suite.sample("composed", SPECIAL_TASKS, SUBSET_SEED)
-    ood = suite.sample("ood", SPECIAL_TASKS, SUBSET_SEED)
-    asked = [*tasks, *composed, *ood]
+    asked, deep = whole(suite, tasks)
     # Nothing is answered, so nothing can be measured; what was asked is what counts.
     with suppress(EvaluationFailed):
-        run(battery.measure(Candidate(config=config), asked, deep=[*subset, *composed]))
-    plain = {render(config, task, 0).key for task in subset}
+        run(battery.measure(Candidate(config=config), asked, deep=deep))
+    plain = {render(config, task, 0).key for task in subset(suite)}
     return len(counting.keys), len(plain & counting.keys)

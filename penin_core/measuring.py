@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from statistics import fmean
+from types import MappingProxyType
 
 import numpy as np
 
 from .contracts import Evaluator
 from .errors import EvaluationFailed, PeninError, ProviderError
+from .omega.caos import token_excess
 from .records import Axis, Completion, Measurement, Request, Task, TaskRow
 
 AXES: tuple[Axis, ...] = ("U", "S", "C", "L")
@@ -128,8 +130,9 @@ def summarize(
     evaluators: Sequence[Evaluator],
     suite_hash: str,
     not_applied: tuple[str, ...] = (),
+    further: Mapping[str, float] = MappingProxyType({}),
 ) -> Measurement:
-    """Return the measurement that rows and probes add up to.
+    """Return the measurement that rows and probes add up to; ``further`` joins the parts of S.
 
     Raises:
         EvaluationFailed: more than 20 % of the calls failed.
@@ -147,6 +150,7 @@ def summarize(
     foreign = [r.utility for r in rows if r.split == "ood" and r.utility is not None]
     if foreign:
         raw["S"]["ood_utility"] = fmean(foreign)
+    raw["S"] |= further
     raw["C"] |= {
         "tokens": _mean([float(r.tokens_in + r.tokens_out) for r in good]),
         "cost_usd": _mean([r.cost_usd for r in good]),
@@ -167,6 +171,16 @@ def summarize(
         not_applied=not_applied,
         rows=tuple(rows),
     )
+
+
+def excess(rows: Sequence[TaskRow], allowed: int) -> dict[str, float]:
+    """Return ``excess``, the mean share of output tokens beyond the ``allowed`` ones.
+
+    Only a model that takes no limit can exceed it; nothing where none did.
+    """
+    used = [row.tokens_out for row in rows if row.error is None]
+    found = token_excess(used, [allowed] * len(used))
+    return {"excess": found} if found else {}
 
 
 def require_answers(rows: Sequence[TaskRow]) -> int:

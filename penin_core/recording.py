@@ -9,6 +9,7 @@ from typing import Any
 from penin_core.cycle import Cycle
 from penin_core.league.campaign import task_mark
 from penin_core.league.decision import gate, linf
+from penin_core.league.fates import fate_entries
 from penin_core.league.promotion import promotion_body
 from penin_core.records import (
     Candidate,
@@ -38,6 +39,7 @@ def record_cycle(
     baseline = Decision(verdict="rollback", reason="baseline: the champion, for comparison")
     entries: list[tuple[str, Mapping[str, Any]]] = []
     runs: list[RunSummary] = []
+    loaded = cycle.project.plugins.loaded()
     for candidate in (champion, *challengers):
         decision = baseline if candidate is champion else decisions[candidate.hash]
         case = _case(cycle, candidate, champion, decision)
@@ -49,14 +51,16 @@ def record_cycle(
         )
     # What money or time cut short stands open, and is continued with the same seed.
     if cycle.closing is not None and not cycle.exhausted:
-        entries.append(("CONFIRM", cycle.closing))
+        entries.append(("CONFIRM", {**cycle.closing, "loaded": loaded}))
     promoted = next((run for run in runs if run.decision.verdict == "promote"), None)
     if promoted is not None and cycle.trial is not None and not cycle.dry_run:
         config = promoted.candidate.config.model_dump(mode="json")
         outcome = cycle.trial.outcome
         spent = [task_mark(pair.task) for pair in (*outcome.pairs, *outcome.further)]
         body = promotion_body(config, promoted.run_id, before)
-        entries.append(("PROMOTE", {**body, "reason": promoted.decision.reason, "spent": spent}))
+        reason = promoted.decision.reason
+        entries.append(("PROMOTE", {**body, "reason": reason, "spent": spent, "loaded": loaded}))
+        entries += fate_entries(cycle.ledger, before, "promoted")
     cycle.ledger.record_many(entries)
     cycle.league.champion()
     return _report(cycle, champion, runs)
@@ -80,6 +84,7 @@ def record_first(
         "params": dict(params),
         "baseline": cycle.suite.baseline.model_dump() if cycle.suite.baseline else None,
         "suite_hash": cycle.suite.hash,
+        "loaded": cycle.project.plugins.loaded(),
     }
     cycle.ledger.record_many([("RUN", run.model_dump(mode="json")), ("BOOTSTRAP", body)])
     cycle.league.champion()

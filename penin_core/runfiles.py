@@ -106,6 +106,7 @@ def _detail(cycle: Cycle, case: Case) -> dict[str, Any]:
         "errors": measured.n_errors,
         "worst_axis": case.decision.worst_axis,
         "plugin": str(cycle.project.plugins.origin("providers", candidate.config.provider)),
+        "loaded": cycle.project.plugins.loaded(),
     }
     if measured.not_applied:
         detail["not_applied"] = list(measured.not_applied)
@@ -114,6 +115,7 @@ def _detail(cycle: Cycle, case: Case) -> dict[str, Any]:
     if candidate.hash == case.champion.hash and cycle.failures:
         detail["failures"] = [failure.model_dump() for failure in cycle.failures]
     if trial is not None:
+        detail["spent_share"] = _spent_share(cycle)
         detail["confirmation"] = trial.outcome.confirmation.model_dump(mode="json")
         detail["before"] = {axis: getattr(trial.champion, axis) for axis in "USCL"}
         detail["guards"] = [

@@ -7,16 +7,18 @@ from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from penin_core.cycle import FIRST_TASKS, SUBSET_SEED, Cycle
+from penin_core.cycle import Cycle
 from penin_core.engine.budget import Budget
 from penin_core.engine.cache import ResponseCache
 from penin_core.engine.wire import Engine
 from penin_core.errors import BudgetExceeded, EvaluationFailed, LedgerInvalid, SettingsError
+from penin_core.gating import FIRST_TASKS, first_tasks
 from penin_core.league.decision import gate
 from penin_core.ledger.artifacts import new_run_id
 from penin_core.ledger.audit import Verification
 from penin_core.ledger.checkpoints import seal
 from penin_core.ledger.store import WORMLedger
+from penin_core.ledger.trained import trained_folder
 from penin_core.omega.tuner import DEFAULTS
 from penin_core.project import Project, open_project, require_recordable, with_baseline
 from penin_core.proposing import propose
@@ -60,7 +62,7 @@ async def evolve_one_cycle(
         SettingsError, SuiteError, PluginError, StateError: before anything is spent.
         EvaluationFailed: the champion could not be measured.
     """
-    with _opened(project, settings, state_dir) as project:
+    with opened(project, settings, state_dir) as project:
         project.suite.require_provable()
         asked = Asked(n_challengers, -1 if seed is None else seed, dry_run, profile, provider_id)
         if resume:
@@ -90,13 +92,13 @@ async def evolve_one_cycle(
             if not cycle.exhausted:
                 forget(project.state)
             tune(cycle)
-            seal(project.state, cycle.ledger)
+            seal(project.state, cycle.ledger, owner=project.settings.ledger.owner)
             cycle.finish(report)
             return report
 
 
 @contextmanager
-def _opened(
+def opened(
     project: Project | None, settings: Settings | None, state: Path | None
 ) -> Iterator[Project]:
     """Yield the caller's project, or one of our own that is closed again."""
@@ -171,8 +173,7 @@ async def appraise(cycle: Cycle, provider_id: str | None = None) -> Appraisal:
 
 async def measure(cycle: Cycle, candidate: Candidate, count: int = FIRST_TASKS) -> Measurement:
     """Measure all axes of a candidate on ``count`` fixed ``select`` tasks."""
-    tasks = cycle.suite.sample("select", count, SUBSET_SEED)
-    return await cycle.measure_whole(cycle.battery(), candidate, tasks)
+    return await cycle.measure_whole(cycle.battery(), candidate, first_tasks(cycle.suite, count))
 
 
 async def evaluate(
@@ -228,6 +229,9 @@ async def open_cycle(
             cache=cache,
             deadline_s=seconds,
             on_answer=lambda done, total: watch("answered", answered(engine, done, total)),
+            adapters=lambda name: trained_folder(project.state, name),
+            private_hosts=project.settings.network.private_hosts,
+            prices=project.settings.prices,
         )
         try:
             yield Cycle(
@@ -266,7 +270,7 @@ def completed_cycles(ledger: WORMLedger) -> int:
 
     So a cycle that was interrupted asks the same questions again, and finds its answers stored.
     """
-    return len({run["cycle_id"] for run in ledger.runs() if run["kind"] == "challenger"})
+    return len(ledger.cycles())
 
 
 def _ignore(event: str, about: Mapping[str, object]) -> None:

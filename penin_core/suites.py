@@ -103,7 +103,7 @@ def load_suite(definition: SuiteDefinition, folder: Path, shipped: Mapping[str, 
         SuiteError: an unknown name, or a task file with a mistake (file, line, reason).
     """
     if definition.tasks is not None:
-        tasks = read_tasks(folder / definition.tasks)
+        tasks = read_tasks(folder / definition.tasks, definition.clusters)
     elif definition.name in shipped:
         tasks = [Task.model_validate(row) for row in shipped[definition.name]()]
     else:
@@ -125,8 +125,8 @@ def _require_reasons(definition: SuiteDefinition) -> None:
             )
 
 
-def read_tasks(path: Path) -> list[Task]:
-    """Read a JSON Lines file of tasks; rows without ``split`` are divided by a hash of their id.
+def read_tasks(path: Path, clusters: str | None = None) -> list[Task]:
+    """Read a JSON Lines file of tasks; rows without ``split`` are divided, ``clusters`` as a whole.
 
     Raises:
         SuiteError: the file cannot be read or is empty, or a line is wrong (its number and why).
@@ -145,7 +145,7 @@ def read_tasks(path: Path) -> list[Task]:
     repeated = [task_id for task_id, n in Counter(task.id for task in tasks).items() if n > 1]
     if repeated:
         raise SuiteError(f"{path}: id {repeated[0]!r} occurs twice", hint="ids must be unique")
-    return divided(tasks)
+    return divided(tasks, clusters)
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:
@@ -199,21 +199,31 @@ def _bad_line(path: Path, number: int, reason: str) -> SuiteError:
     )
 
 
-def divided(tasks: Sequence[Task]) -> list[Task]:
+def source_of(task: Task, column: str) -> str | None:
+    """Return the value of the column by which a suite clusters its tasks, None without one."""
+    value = task.group if column == "group" else task.fields.get(column)
+    return None if value is None else str(value)
+
+
+def divided(tasks: Sequence[Task], clusters: str | None = None) -> list[Task]:
     """Give every task without a split one: half select, half confirm, by a hash of its question.
 
-    Equal questions so stand in the same half. A confirm task of ours that a select task gives away
-    all the same goes to select: the search may see what could have confirmed, never the reverse.
+    Equal questions so stand in the same half, and where ``clusters`` names a column, all tasks of
+    one source. A confirm task of ours that a select task gives away all the same goes to select,
+    its source with it: the search may see what could have confirmed, never the reverse.
     """
     ours = {task.id for task in tasks if task.split is None}
-    split = {task.id: task.split or _half(question_key(task)) for task in tasks}
+    unit = {task.id: question_key(task) for task in tasks}
+    if clusters is not None:
+        unit |= {task.id: found for task in tasks if (found := source_of(task, clusters))}
+    split = {task.id: task.split or _half(unit[task.id]) for task in tasks}
     while ours:
         confirm = [task for task in tasks if task.id in ours and split[task.id] == "confirm"]
         select = [task for task in tasks if split[task.id] == "select"]
-        given_away = [leak.task for leak in find_leaks(confirm, _questions(select))]
+        given_away = {unit[leak.task] for leak in find_leaks(confirm, _questions(select))}
         if not given_away:
             break
-        split |= dict.fromkeys(given_away, "select")
+        split |= dict.fromkeys((i for i in ours if unit[i] in given_away), "select")
     return [
         task if task.split else task.model_copy(update={"split": split[task.id]}) for task in tasks
     ]

@@ -22,6 +22,8 @@ import pytest
 from penin_core import CycleReport
 from penin_core.cli import run
 from penin_core.cli.reporting import report_in_words
+from penin_core.ledger.store import WORMLedger
+from penin_core.resuming import Asked, keep
 from penin_core.state import exclusive
 
 ROOT = Path(__file__).parent.parent
@@ -290,6 +292,42 @@ def test_status_counts_cycles_evidence_and_entries(project):
     assert data["ledger"]["valid"] is True
     assert data["champion"]["run_id"] == data["cycles"]["last"][0]["run_id"]
     assert "500 of 900 left to confirm on" in project("status").out
+
+
+def leave_open(project):
+    """Declare a confirmation that nobody closes."""
+    body = {"t": 2, "alpha": 0.05 / 6, "claim": "better", "n_tasks": 500, "answer_seed": 7}
+    with WORMLedger(project.state / "ledger.db") as ledger:
+        ledger.record_event("CONFIRM", {**body, "marks": [], "finalist": "f" * 64})
+
+
+def test_status_shows_a_confirmation_that_stands_open_and_how_to_go_on(project):
+    assert project("status", "--json").json["interrupted"] is None
+    assert "stands open" not in project("status").out
+    leave_open(project)
+    told = project("status").out
+    assert "confirmation 2 stands open (claim better, alpha 0.008333)" in told
+    assert "penin evolve --seed 7 goes on with the cycle of seed 7" in told
+    keep(project.state, Asked(2, 7, False, None, None))
+    assert "penin evolve --resume goes on with the cycle of seed 7" in project("status").out
+    assert project("status", "--json").json["interrupted"] == {
+        "seed": 7,
+        "resumes": True,
+        "confirmation": {
+            "t": 2,
+            "alpha": 0.05 / 6,
+            "claim": "better",
+            "n_tasks": 500,
+            "finalist": "f" * 64,
+        },
+    }
+
+
+def test_status_shows_a_cycle_that_was_interrupted_before_its_confirmation(project):
+    keep(project.state, Asked(2, 3, False, None, None))
+    told = project("status")
+    assert "penin evolve --resume goes on with the cycle of seed 3" in told.out
+    assert "stands open" not in told.out
 
 
 def test_status_works_where_the_tasks_are_gone(project):

@@ -3,6 +3,7 @@
 import asyncio
 import math
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from penin_core import (
 from penin_core.canonical import digest
 from penin_core.league.campaign import (
     Campaign,
+    campaign_of,
     closing,
     fresh_tasks,
     require_fresh,
@@ -130,6 +132,11 @@ def half(n):
     return float(n % 2)
 
 
+def seldom(n):
+    """Beats what is always wrong too rarely for a proof, and too often to be given up."""
+    return float(n % 25 == 0)
+
+
 # What is fixed before the first call
 
 
@@ -175,7 +182,7 @@ def test_the_declaration_names_all_that_decides():
 
 def test_what_is_asked_is_what_was_declared_in_that_order_and_once_of_each():
     made = plan(suite_of(130))
-    outcome, bench = run(made, half, half)
+    outcome, bench = run(made, wrong, seldom)
     for side in ("champion", "finalist"):
         asked = [task for name, batch in bench.asked if name == side for task in batch]
         assert len(asked) == len(set(asked))
@@ -185,7 +192,7 @@ def test_what_is_asked_is_what_was_declared_in_that_order_and_once_of_each():
 
 
 def test_the_two_take_turns_in_being_asked_first():
-    _, bench = run(plan(suite_of(200)), half, half)
+    _, bench = run(plan(suite_of(200)), wrong, seldom)
     assert [name for name, _ in bench.asked] == [
         *("champion", "finalist", "finalist", "champion"),
         *("champion", "finalist", "finalist", "champion"),
@@ -221,6 +228,48 @@ def test_a_proof_spends_what_failed_and_open_confirmations_before_it_asked():
     asked = [*ids[:20], *ids[50:60], *ids[60:100], *ids[100:130]]
     assert after.spent() == {task_mark(task) for task in asked}
     assert (after.proofs, after.earlier) == (1, 5)
+
+
+class Entries:
+    """Stands for the ledger: entries as (kind, body), oldest first."""
+
+    def __init__(self, *entries):
+        self.entries = [SimpleNamespace(kind=kind, body=body) for kind, body in entries]
+
+    def events(self, kinds):
+        return [entry for entry in self.entries if entry.kind in kinds]
+
+
+def test_the_campaign_is_read_from_declarations_closings_and_promotions():
+    declared = {"t": 1, "marks": ["a", "b"]}
+    ended = closing(1, proved=True, asked=1)
+    assert ended == {"closes": 1, "proved": True, "asked": 1}
+    found = campaign_of(
+        Entries(
+            ("BOOTSTRAP", {"spent": ["x"]}),
+            ("CONFIRM", declared),
+            ("RUN", {"t": 9}),
+            ("CONFIRM", ended),
+            ("PROMOTE", {"spent": ["m"]}),
+            ("PROMOTE", {}),
+            ("CONFIRM", {"t": 2, "marks": ["c"]}),
+        )
+    )
+    assert found == Campaign((declared, {"t": 2, "marks": ["c"]}), {1: ended}, frozenset("m"))
+    assert (found.earlier, found.proofs, found.open["t"]) == (2, 1, 2)
+    assert found.spent() == {"m", "a"}
+    assert campaign_of(Entries()) == Campaign((), {}, frozenset())
+
+
+def test_which_plugins_were_loaded_is_no_part_of_what_was_declared():
+    found = campaign_of(Entries(("CONFIRM", {"t": 1, "loaded": ["p"], "claim": "better"})))
+    assert found.declared == ({"t": 1, "claim": "better"},)
+
+
+def test_what_is_not_true_is_no_proof_of_a_campaign():
+    closed = {1: {"proved": 1, "asked": 1}, 2: {"proved": "yes", "asked": 1}}
+    found = Campaign(({"t": 1, "marks": ["a"]}, {"t": 2, "marks": ["b"]}), closed)
+    assert (found.proofs, found.spent()) == (0, frozenset())
 
 
 def test_only_the_last_confirmation_can_stand_open():
@@ -291,16 +340,22 @@ def test_fewer_than_a_hundred_pairs_never_prove():
 
 
 @pytest.mark.parametrize("score", [right, wrong, half])
-def test_equals_prove_nothing_on_all_tasks(score):
-    outcome, _ = run(plan(suite_of(220)), score, score)
+def test_equals_prove_nothing_and_are_given_up_on_the_way(score):
+    outcome, _ = run(plan(suite_of(500)), score, score)
     found = outcome.confirmation
-    assert (found.proved, found.stopped, found.n) == (False, "tasks", 220)
+    assert (found.proved, found.stopped, found.n) == (False, "hopeless", 250)
     assert (found.log_e, found.gain, found.wins, found.losses) == (0.0, 0.0, 0, 0)
+    assert (outcome.asked, outcome.further, len(outcome.order)) == (250, [], 500)
+
+
+def test_what_could_still_be_proved_is_asked_to_the_last_task():
+    found = run(plan(suite_of(220)), wrong, seldom)[0].confirmation
+    assert (found.proved, found.stopped, found.n) == (False, "tasks", 220)
 
 
 def test_a_worse_finalist_proves_nothing():
     found = run(plan(suite_of(200)), right, wrong)[0].confirmation
-    assert (found.proved, found.gain, found.losses) == (False, -1.0, 200)
+    assert (found.proved, found.gain, found.losses) == (False, -1.0, 50)
 
 
 def test_once_across_the_line_stays_proved():
@@ -322,7 +377,7 @@ def test_the_later_confirmation_needs_more_evidence():
 
 def test_a_watcher_sees_evidence_and_what_is_needed():
     seen = []
-    run(plan(suite_of(120)), half, half, watch=lambda *what: seen.append(what))
+    run(plan(suite_of(120)), wrong, seldom, watch=lambda *what: seen.append(what))
     assert [n for n, _, _ in seen] == [50, 100, 120]
     assert [needed for _, _, needed in seen] == pytest.approx([math.log(40)] * 3)
 
@@ -363,7 +418,10 @@ def test_an_error_never_helps_the_finalist(lost, of_champion):
 
 
 def test_one_error_in_a_small_last_batch_is_one_error():
-    outcome, _ = run(plan(suite_of(101)), right, lambda n: "gone" if n == 100 else 1.0)
+    def promising(n):
+        return "gone" if n == 100 else float(n % 16 == 0)
+
+    outcome, _ = run(plan(suite_of(101)), wrong, promising)
     assert (outcome.confirmation.n, outcome.confirmation.errors) == (101, 1)
 
 
@@ -424,6 +482,10 @@ def test_of_the_two_processes_the_last_to_cross_decides_when_to_stop():
         ((0.6, 0.4), (0.7, 0.5), "cheaper"),
         ((0.6, None), (0.7, None), "better"),
         ((None, 0.4), (0.7, 0.5), "cheaper"),
+        ((0.06, 0.4), (None, 0.5), "better"),
+        ((0.6, 0.4), (0.7, None), "better"),
+        ((0.6, None), (0.7, 0.5), "better"),
+        ((MARGIN, 0.4), (0.0, 0.5), "better"),
     ],
 )
 def test_the_claim_is_cheaper_where_it_costs_less_and_gains_less_than_the_margin(
@@ -441,12 +503,21 @@ def test_a_gain_too_small_to_be_proved_is_not_worth_a_confirmation():
     few = why_not_worth(Measurement(U=0.5 + least - 0.001, C=0.5, n_tasks=120), before, 1.0, 500, 1)
     assert few == "a gain of 0.039 on 120 tasks, a confirmation takes 0.040"
     assert why_not_worth(Measurement(U=0.541, C=0.5), before, 0.0, 500, 1) == ""
+    exactly, nothing = Measurement(U=least, C=0.5), Measurement(U=None, C=0.5)
+    assert why_not_worth(exactly, Measurement(U=0.0, C=0.5), 0.0, 500, 1) == ""
+    assert why_not_worth(exactly, nothing, 0.0, 500, 1) == ""
+    assert why_not_worth(nothing, Measurement(U=0.9, C=0.5), 0.0, 500, 1).startswith("a gain of -")
+
+
+def test_where_nothing_is_provable_only_half_of_all_there_is_is_worth_it():
+    assert worthwhile_gain(2, 1) == 0.5
 
 
 @pytest.mark.parametrize(("gained", "worth"), [(0.0099, False), (0.01, True)])
 def test_a_saving_too_small_to_matter_is_not_worth_a_confirmation(gained, worth):
     said = why_not_worth(Measurement(U=0.5, C=0.4), Measurement(U=0.5, C=0.5), gained, 500, 1)
-    assert (said == "") is worth
+    few = f"L∞ rose by {gained:.3f}, a confirmation that it is cheaper takes 0.01"
+    assert said == ("" if worth else few)
 
 
 # How often equals are promoted
@@ -526,7 +597,7 @@ def test_too_few_further_tasks_estimate_nothing(left, estimated):
 
 
 def test_without_a_proof_nothing_further_is_asked():
-    outcome, bench = run(plan(suite_of(300), at_most=120), half, half)
+    outcome, bench = run(plan(suite_of(300), at_most=120), wrong, seldom)
     assert (outcome.further, outcome.confirmation.further) == ([], None)
     assert sum(len(batch) for _, batch in bench.asked) == 240
 
@@ -546,7 +617,7 @@ def test_the_same_conclusion_follows_from_the_pairs_alone():
 def test_in_horizon_mode_there_are_five_looks_and_no_other():
     made = plan(suite_of(500), mode="horizon")
     seen = []
-    run(made, half, half, watch=lambda n, *_: seen.append(n))
+    run(made, wrong, lambda n: float(n % 200 == 0), watch=lambda n, *_: seen.append(n))
     assert seen == made.stops() == [100, 200, 300, 400, 500]
     assert made.declaration(CHAMPION, FINALIST, suite_of(500), 1)["rule"] == "planned-looks/1"
 
@@ -559,6 +630,28 @@ def test_a_planned_look_proves_what_it_finds_significant():
     dear = plan(suite_of(500), claim="cheaper", mode="horizon")
     assert not run(dear, lambda n: (half(n), 5), lambda n: (half(n), 9))[0].confirmation.proved
     assert run(dear, lambda n: (half(n), 9), lambda n: (half(n), 5))[0].confirmation.proved
+
+
+@pytest.mark.parametrize(("mode", "n"), [("anytime", 250), ("horizon", 300)])
+def test_a_confirmation_of_equals_ends_early_in_both_modes(mode, n):
+    outcome, bench = run(plan(suite_of(500), mode=mode), half, half)
+    assert (outcome.confirmation.stopped, outcome.confirmation.n) == ("hopeless", n)
+    assert sum(len(batch) for _, batch in bench.asked) == 2 * n
+
+
+def test_a_claim_of_two_parts_is_given_up_where_one_of_them_is():
+    made = plan(suite_of(500), claim="cheaper")
+    dear, _ = run(made, lambda n: (1.0, 10), lambda n: (1.0, 11))
+    assert (dear.confirmation.stopped, dear.confirmation.n) == ("hopeless", 50)
+    assert dear.confirmation.log_e_cost == 0.0
+    worse, _ = run(made, lambda n: (1.0, 10), lambda n: (0.9, 1))
+    assert (worse.confirmation.stopped, worse.confirmation.n) == ("hopeless", 50)
+
+
+def test_what_was_proved_is_not_given_up_for_what_came_later():
+    made = plan(suite_of(500))
+    outcome, _ = run(made, lambda n: float(n >= 60), lambda n: float(n < 60), at_least=500)
+    assert (outcome.confirmation.stopped, outcome.confirmation.n) == ("proved", 500)
 
 
 # Clusters

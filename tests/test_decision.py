@@ -141,6 +141,19 @@ def test_the_rule_alone_is_a_canary_that_is_parked():
     assert (decision.verdict, decision.reason) == ("canary", "not proved on 500 tasks: parked")
 
 
+@pytest.mark.parametrize(
+    ("stopped", "reason"),
+    [
+        ("tasks", "not proved on 200 tasks: parked"),
+        ("hopeless", "not proved on 200 tasks, and more were not likely to: parked"),
+    ],
+)
+def test_what_is_parked_says_why_its_confirmation_ended(stopped, reason):
+    found = decided(confirmation=confirmation(proved=False, n=200, stopped=stopped))
+    assert (found.verdict, found.reason) == ("canary", reason)
+    assert decided(confirmation=None).reason == "not proved on no tasks: parked"
+
+
 def test_neither_is_a_rollback():
     unproved = confirmation(proved=False)
     decision = decided(measured(0.76, 0.86, 0.5, 0.76), measured(0.8), confirmation=unproved)
@@ -374,6 +387,19 @@ def spoiled():
         patched.setitem(sys.modules, "spoiled", module)
         spec.loader.exec_module(module)
     return module
+
+
+def test_only_utility_is_said_to_have_been_given_away_before():
+    low = decided(measured(U=0.7, S=0.8), measured(U=0.7, S=0.9), lost=0.02)
+    assert low.reason == "axis S is worse by 0.100, the margin is 0.05"
+    first = decided(measured(U=0.6), BEFORE)
+    assert first.reason == "axis U is worse by 0.100, the margin is 0.05"
+
+
+def test_a_score_that_is_exactly_tau_falls_short_of_something_else():
+    score = decided().score
+    same = decided(champion=BETTER, params={**DEFAULTS, "tau": score})
+    assert same.reason.startswith("L∞ changes by +0.000")
 
 
 def test_twenty_thousand_spoiled_decisions_promote_nothing():

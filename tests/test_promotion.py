@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from penin_core import Configuration, PromotionRefused, StateError
+from penin_core import Configuration, LedgerInvalid, PromotionRefused, StateError
 from penin_core.league.confirmation import task_mark
 from penin_core.league.promotion import LeagueOrchestrator, promotion_body
 from penin_core.ledger.artifacts import write_run
@@ -12,6 +12,7 @@ from penin_core.ledger.store import WORMLedger
 
 FIRST = Configuration(provider="p", model="first")
 PAIRS = ["c1", "c2", "c3"]
+FURTHER = "c4"
 
 
 @pytest.fixture
@@ -29,16 +30,19 @@ def config_of(name):
     return Configuration(provider="p", model=name)
 
 
-def add_run(league, run_id, config, *, proved=True, champion=FIRST, guards=True, **row):
+def add_run(
+    league, run_id, config, *, proved=True, champion=FIRST, guards=True, params=None, **row
+):
     """Record a run that may be promoted, unless ``row`` says otherwise."""
     files = {
         "config.json": json.dumps(config.model_dump(mode="json")).encode(),
         "pairs.jsonl": b"".join(json.dumps({"task": task}).encode() + b"\n" for task in PAIRS),
+        "further.jsonl": json.dumps({"task": FURTHER}).encode(),
     }
     manifest = write_run(league.state, run_id, files)
     detail = {
         "champion": champion.hash,
-        "params": {"beta_min": 0.02},
+        **({"params": {"beta_min": 0.02}} if params is None else params),
         "confirmation": {"proved": proved},
         "guards": [{"guard": "sigma", "ok": True}] if guards else [],
     }
@@ -80,7 +84,7 @@ def test_a_run_that_passed_everything_becomes_champion(league):
 def test_the_tasks_that_proved_it_are_spent(league):
     league.promote(add_run(league, "run-b", config_of("b")))
     (entry,) = league.ledger.events("PROMOTE")
-    assert entry.body["spent"] == [task_mark(task) for task in PAIRS]
+    assert entry.body["spent"] == [task_mark(task) for task in (*PAIRS, FURTHER)]
 
 
 OBJECTIONS = {
@@ -111,6 +115,60 @@ def test_every_single_objection_refuses(league, objection):
     assert caught.value.exit_code == 3
     assert league.champion().run_id == "run-first"
     assert kinds(league) == ["BOOTSTRAP"]
+
+
+@pytest.mark.parametrize(
+    ("params", "delta", "needed"),
+    [
+        ({"params": {"beta_min": 0.06}}, 0.05, "at least 0.06 is needed"),
+        ({"params": {}}, 0.019, "at least 0.02 is needed"),
+        ({}, 0.019, "at least 0.02 is needed"),
+    ],
+)
+def test_the_gain_that_is_needed_is_the_one_of_its_cycle(league, params, delta, needed):
+    run_id = add_run(league, "run-b", config_of("b"), params=params, delta_linf=delta)
+    with pytest.raises(PromotionRefused, match=needed):
+        league.promote(run_id)
+    enough = add_run(league, "run-c", config_of("c"), params=params, delta_linf=0.06)
+    assert league.promote(enough).run_id == "run-c"
+
+
+def test_a_run_without_detail_is_refused_and_nothing_breaks(league):
+    run_id = add_run(league, "run-b", config_of("b"), detail={})
+    with pytest.raises(PromotionRefused, match="its gain is not proved; it was measured against"):
+        league.promote(run_id)
+
+
+def test_files_that_were_changed_are_not_promoted(league):
+    run_id = add_run(league, "run-b", config_of("b"))
+    pairs = league.state / "runs" / run_id / "pairs.jsonl"
+    pairs.chmod(0o600)
+    pairs.write_bytes(b"")
+    with pytest.raises(LedgerInvalid):
+        league.promote(run_id)
+    assert kinds(league) == ["BOOTSTRAP"]
+
+
+def test_what_nobody_gave_a_reason_for_was_done_by_hand(league):
+    league.promote(add_run(league, "run-b", config_of("b")))
+    league.rollback()
+    assert league.ledger.events("PROMOTE")[0].body["reason"] == "by hand"
+    back = league.ledger.events("ROLLBACK")[0].body
+    assert (back["reason"], back["previous_run_id"]) == ("by hand", "run-b")
+
+
+def test_every_refusal_says_what_to_do(league):
+    run_id = add_run(league, "run-b", config_of("b"), proved=False)
+    asked = {
+        "--force --reason TEXT overrides, and the ledger says so": lambda: league.promote(run_id),
+        "add --reason TEXT": lambda: league.promote(run_id, force=True),
+        "penin champion shows the history": league.rollback,
+        "penin promote makes a candidate champion": lambda: league.rollback(run_id),
+    }
+    for hint, ask in asked.items():
+        with pytest.raises((PromotionRefused, StateError)) as caught:
+            ask()
+        assert caught.value.hint == hint
 
 
 def test_risk_that_was_not_measurable_yet_is_no_objection(league):

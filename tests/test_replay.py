@@ -260,6 +260,18 @@ def test_every_kind_of_cycle_is_derived_again(tmp_path, skills, options, verdict
     lab.ledger.close()
 
 
+def test_a_confirmation_that_was_given_up_is_derived_again_with_the_moment(tmp_path):
+    lab = Lab(tmp_path / "state", ("0.65 perhaps",))
+    found = lab.report.confirmation
+    assert (found.stopped, found.n, lab.report.verdict) == ("hopeless", 100, "canary")
+    assert lab.report.reason == "not proved on 100 tasks, and more were not likely to: parked"
+    run_id = lab.report.best_challenger
+    assert "the decision: canary" in "\n".join(lab.replay(run_id).checks)
+    (ended,) = [e.body for e in lab.ledger.events("CONFIRM") if "closes" in e.body]
+    assert (ended["proved"], ended["asked"]) == (False, 100)
+    lab.ledger.close()
+
+
 def pairs(lab):
     files = read_run(lab.state, lab.promoted)
     return [json.loads(line) for line in files["pairs.jsonl"].splitlines()]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from penin_core import Example, SettingsError, Suite, SuiteError, Task, example_of
 from penin_core.settings import Baseline, SuiteDefinition
-from penin_core.suites import load_suite, read_tasks, seeded_order
+from penin_core.suites import divided, load_suite, read_tasks, seeded_order
 
 
 def lines(*rows):
@@ -195,3 +195,56 @@ def test_a_solved_task_becomes_an_example(expected, output):
 
 def test_a_task_without_an_answer_is_no_example():
     assert example_of(Task(id="a", input="q")) is None
+
+
+# Clusters
+
+
+def documents(count, size=4):
+    """Rows of ``count`` documents, ``size`` questions about each."""
+    return [
+        row(f"{doc}-{n}", input=f"{doc} asks {n}", doc=doc)
+        for doc in range(count)
+        for n in range(size)
+    ]
+
+
+def splits_of_documents(tasks):
+    found = {}
+    for one in tasks:
+        found.setdefault(one.fields["doc"], set()).add(one.split)
+    return found
+
+
+def test_all_questions_about_one_document_stand_in_the_same_half(tmp_path):
+    (tmp_path / "tasks.jsonl").write_text(lines(*documents(80)))
+    clustered = SuiteDefinition(tasks="tasks.jsonl", clusters="doc")
+    splits = splits_of_documents(load_suite(clustered, tmp_path, {}).tasks)
+    assert all(len(found) == 1 for found in splits.values())
+    assert 20 <= sum(found == {"confirm"} for found in splits.values()) <= 60
+    plain = load_suite(SuiteDefinition(tasks="tasks.jsonl"), tmp_path, {}).tasks
+    assert any(len(found) == 2 for found in splits_of_documents(plain).values())
+
+
+def test_the_groups_can_be_the_clusters_of_a_file_without_splits():
+    tasks = [Task(id=f"{n}", input=f"question {n}", group=f"g{n % 30}") for n in range(120)]
+    made = divided(tasks, "group")
+    halves = {}
+    for one in made:
+        halves.setdefault(one.group, set()).add(one.split)
+    assert {len(found) for found in halves.values()} == {1}
+    assert len({min(found) for found in halves.values()}) == 2
+
+
+def test_a_document_that_is_given_away_goes_to_select_as_a_whole():
+    shared = "is the kitchen still open at this late hour of the day"
+    tasks = [
+        Task(id=f"{doc}-{n}", input=f"{doc} asks {n}", expected="x", fields={"doc": doc})
+        for doc in range(40)
+        for n in range(3)
+    ]
+    tasks += [Task(id=f"{doc}-s", input=shared, fields={"doc": doc}) for doc in range(40)]
+    made = divided(tasks, "doc")
+    assert {t.split for t in made} == {"select"}, "every document holds the shared question"
+    halves = splits_of_documents(divided(tasks[:-40], "doc")).values()
+    assert {"confirm"} in halves

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from penin_core.canonical import digest
 from penin_core.errors import SuiteError
 from penin_core.records import Task
-from penin_core.suites import MIN_CONFIRM, Suite, seeded_order
+from penin_core.suites import MIN_CONFIRM, Suite, seeded_order, source_of
 
 
 class Event(Protocol):
@@ -84,7 +84,8 @@ def campaign_of(ledger: Events) -> Campaign:
         elif "closes" in event.body:
             closed[event.body["closes"]] = event.body
         else:
-            declared.append(event.body)
+            # Which plugins were loaded is no part of the test that was declared.
+            declared.append({name: v for name, v in event.body.items() if name != "loaded"})
     return Campaign(tuple(declared), closed, frozenset(promoted_on))
 
 
@@ -106,13 +107,12 @@ def cluster_of(task: Task, column: str | None) -> str | None:
     """
     if column is None:
         return None
-    value = task.group if column == "group" else task.fields.get(column)
-    if value is None:
+    if (value := source_of(task, column)) is None:
         raise SuiteError(
             f"task {task.id!r} has no {column!r}, by which the suite clusters its tasks",
             hint=f"give every confirm task a {column!r}, or remove clusters from the suite",
         )
-    return str(value)
+    return value
 
 
 def fresh_tasks(suite: Suite, campaign: Campaign) -> list[Task]:
@@ -127,7 +127,7 @@ def fresh_tasks(suite: Suite, campaign: Campaign) -> list[Task]:
     tasks = suite.split("confirm")
     if column is None:
         return [task for task in tasks if task_mark(task.id) not in spent]
-    seen = {cluster_of(t, column) for t in suite.split("select") if _has(t, column)}
+    seen = {source_of(task, column) for task in suite.split("select")}
     used = {cluster_of(task, column) for task in tasks if task_mark(task.id) in spent}
     if leaks := sorted(str(c) for c in seen & {cluster_of(task, column) for task in tasks}):
         raise SuiteError(
@@ -136,10 +136,6 @@ def fresh_tasks(suite: Suite, campaign: Campaign) -> list[Task]:
             hint=f'give all tasks of one {column} the same "split"',
         )
     return [task for task in tasks if cluster_of(task, column) not in used]
-
-
-def _has(task: Task, column: str) -> bool:
-    return (task.group if column == "group" else task.fields.get(column)) is not None
 
 
 def require_fresh(suite: Suite, campaign: Campaign) -> list[Task]:

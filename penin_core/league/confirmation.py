@@ -71,7 +71,8 @@ async def confirm(
     baseline: Mapping[str, float],
     watch: Callable[[int, float, float], None],
 ) -> Outcome:
-    """Ask both, pair by pair, until the claim is proved (and ``at_least`` seen) or tasks end.
+    """Ask both, pair by pair, until the claim is proved (and ``at_least`` seen), hopeless, or out
+    of tasks.
 
     After a proof a fixed number of further tasks estimates the gain. ``watch`` is told the number
     of pairs, the largest log e-value and the one that is needed.
@@ -89,7 +90,7 @@ async def confirm(
             evidence.look(difference, saving)
         pairs += new
         watch(len(pairs), evidence.log_e, -math.log(plan.alpha))
-        if evidence.proved and len(pairs) >= at_least:
+        if (evidence.proved and len(pairs) >= at_least) or evidence.hopeless:
             break
     proved = evidence.proved and len(pairs) >= MIN_CONFIRM
     further = await sides.ask(plan.further(len(pairs))) if proved else []
@@ -170,7 +171,7 @@ def concluded(
         errors=sum(pair.champion is None or pair.challenger is None for pair in pairs),
         seed=plan.seed,
         order_digest=plan.order_digest,
-        stopped="proved" if proved else "tasks",
+        stopped="proved" if proved else "hopeless" if evidence.hopeless else "tasks",
         further=_estimate(further),
     )
 

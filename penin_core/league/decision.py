@@ -86,8 +86,7 @@ def decide(
     elif proved:
         verdict, reason = "canary", _shortfall(scored, delta, params["beta_min"])
     else:
-        n = getattr(confirmation, "n", "no")
-        verdict, reason = "canary", f"not proved on {n} tasks: parked"
+        verdict, reason = "canary", _unproved(confirmation)
     return Decision(
         verdict=verdict,
         reason=reason,
@@ -226,6 +225,13 @@ def _shortfall(scored: Scored, delta: float, beta_min: float) -> str:
     if scored.score < scored.tau:
         return f"score {scored.score:.3f} is under tau {scored.tau:.3f}"
     return f"L∞ changes by {delta:+.3f}, beta_min is {beta_min}"
+
+
+def _unproved(confirmation: object) -> str:
+    tasks = f"{getattr(confirmation, 'n', 'no')} tasks"
+    if getattr(confirmation, "stopped", None) == "hopeless":
+        return f"not proved on {tasks}, and more were not likely to: parked"
+    return f"not proved on {tasks}: parked"
 
 
 def _finite(value: object) -> bool:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Protocol
 
 from penin_core.omega.evidence import (
     EProcess,
-    Look,
     crossed,
     horizon_crossed,
     horizon_looks,
+    out_of_reach,
     paired_difference,
     relative_saving,
 )
@@ -51,9 +50,14 @@ def pair_of(
 
 
 def _cost(row: TaskRow, baseline: Mapping[str, float]) -> float | None:
-    """Return what one answer cost, in units of the baseline; None for a failed call."""
+    """Return what one answer cost, in units of the baseline; None for a failed call.
+
+    Where the baseline costs nothing there is no unit, and no cost on either side.
+    """
     if row.error is not None:
         return None
+    if not any(baseline.values()):
+        return 0.0
     tokens = float(row.tokens_in + row.tokens_out)
     return cost_ratio(row.cost_usd, row.latency_ms, tokens, baseline)
 
@@ -72,73 +76,90 @@ def units(pairs: Iterable[Pair]) -> list[tuple[float, float]]:
 
 def _mean(values: Iterable[float]) -> float:
     known = list(values)
-    return max(-1.0, min(1.0, math.fsum(known) / len(known)))
+    return math.fsum(known) / len(known)
 
 
-class Evidence(Protocol):
-    """The test of one claim; for ``cheaper`` utility and cost both have to pass."""
+class Betting:
+    """A betting e-process against "the mean is at most -margin", looked at after every unit."""
 
-    log_e: float
-    log_e_cost: float | None
+    def __init__(self, margin: float, alpha: float, planned: int) -> None:
+        self.margin, self.alpha, self.planned = margin, alpha, planned
+        self.process = EProcess(margin=margin)
+        self.log_e = 0.0
+        self.values: list[float] = []
+
+    def look(self, value: float) -> None:
+        """Bet on one more unit."""
+        self.log_e = max(self.log_e, self.process.update(value))
+        self.values.append(value + self.margin)
+
+    @property
+    def proved(self) -> bool:
+        """Whether E has reached 1/α at some look."""
+        return crossed(self.log_e, self.alpha)
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether it is not proved, and no longer likely to be."""
+        return not self.proved and out_of_reach(self.values, self.planned, self.needed)
+
+    @property
+    def needed(self) -> float:
+        """The t statistic at the end that goes with E = 1/α, about."""
+        return math.sqrt(-2 * math.log(self.alpha))
+
+
+class Planned(Betting):
+    """Five looks that are fixed in advance; the e-value is recorded and decides nothing."""
+
+    def __init__(self, margin: float, alpha: float, planned: int) -> None:
+        super().__init__(margin, alpha, planned)
+        self.looks = horizon_looks(planned, alpha)
+
+    @property
+    def proved(self) -> bool:
+        """Whether one of the looks reached so far was significant."""
+        return horizon_crossed(self.values, self.looks)
+
+    @property
+    def needed(self) -> float:
+        """The t statistic that the last look takes."""
+        return self.looks[-1].critical_t
+
+
+_TESTS: Mapping[EvidenceMode, type[Betting]] = {"anytime": Betting, "horizon": Planned}
+
+
+class Evidence:
+    """The tests of one claim on ``planned`` units; for ``cheaper``, utility and cost must pass."""
+
+    def __init__(self, claim: Claim, alpha: float, mode: EvidenceMode, planned: int) -> None:
+        test = _TESTS[mode]
+        self.utility = test(0.0 if claim == "better" else MARGIN, alpha, planned)
+        self.cost = test(0.0, alpha, planned) if claim == "cheaper" else None
+
+    def look(self, difference: float, saving: float) -> None:
+        """Take one more unit into account."""
+        self.utility.look(difference)
+        if self.cost is not None:
+            self.cost.look(saving)
 
     @property
     def proved(self) -> bool:
         """Whether the claim is proved by what was looked at."""
-
-    def look(self, difference: float, saving: float) -> None:
-        """Take one more unit into account."""
-
-
-def evidence_for(claim: Claim, alpha: float, mode: EvidenceMode, planned: int) -> Evidence:
-    """Return the test of a claim at level ``alpha`` on ``planned`` units, nothing looked at yet."""
-    if mode == "anytime":
-        return Betting(claim, alpha)
-    return Planned(claim, alpha, horizon_looks(planned, alpha))
-
-
-class Betting:
-    """The e-processes of one claim, looked at after every unit."""
-
-    def __init__(self, claim: Claim, alpha: float) -> None:
-        self.alpha = alpha
-        self.utility = EProcess(margin=0.0 if claim == "better" else MARGIN)
-        self.cost = EProcess() if claim == "cheaper" else None
-        self.log_e = 0.0
-        self.log_e_cost: float | None = None if self.cost is None else 0.0
+        return self.utility.proved and (self.cost is None or self.cost.proved)
 
     @property
-    def proved(self) -> bool:
-        """Whether every e-process has reached 1/α at some look."""
-        return crossed(self.log_e, self.alpha) and (
-            self.log_e_cost is None or crossed(self.log_e_cost, self.alpha)
-        )
-
-    def look(self, difference: float, saving: float) -> None:
-        """Bet on one more unit."""
-        self.log_e = max(self.log_e, self.utility.update(difference))
-        if self.cost is not None and self.log_e_cost is not None:
-            self.log_e_cost = max(self.log_e_cost, self.cost.update(saving))
-
-
-class Planned(Betting):
-    """Five looks that are fixed in advance; the e-values are recorded and decide nothing."""
-
-    def __init__(self, claim: Claim, alpha: float, looks: Sequence[Look]) -> None:
-        super().__init__(claim, alpha)
-        self.looks = looks
-        self.margin = 0.0 if claim == "better" else MARGIN
-        self.differences: list[float] = []
-        self.savings: list[float] = []
+    def hopeless(self) -> bool:
+        """Whether one of the tests is no longer likely to pass: the rest is not worth asking."""
+        return self.utility.hopeless or (self.cost is not None and self.cost.hopeless)
 
     @property
-    def proved(self) -> bool:
-        """Whether one of the looks reached so far was significant, in utility and in cost."""
-        return horizon_crossed(self.differences, self.looks) and (
-            self.cost is None or horizon_crossed(self.savings, self.looks)
-        )
+    def log_e(self) -> float:
+        """The largest log e-value of utility at any look."""
+        return self.utility.log_e
 
-    def look(self, difference: float, saving: float) -> None:
-        """Keep one more unit."""
-        super().look(difference, saving)
-        self.differences.append(difference + self.margin)
-        self.savings.append(saving)
+    @property
+    def log_e_cost(self) -> float | None:
+        """The largest log e-value of the cost at any look; None for the claim ``better``."""
+        return None if self.cost is None else self.cost.log_e

@@ -18,7 +18,7 @@ from penin_core.records import Candidate, Claim, EvidenceMode, Measurement, Task
 from penin_core.suites import MIN_CONFIRM, Suite
 
 from .campaign import Campaign, cluster_of, in_order, require_fresh, task_mark
-from .looks import MARGIN, Evidence, evidence_for
+from .looks import MARGIN, Evidence
 
 RULES: Mapping[EvidenceMode, str] = {
     "anytime": "betting-e-process/1",
@@ -84,7 +84,7 @@ class Plan:
 
     def evidence(self) -> Evidence:
         """Return the test of this plan, nothing looked at yet."""
-        return evidence_for(self.claim, self.alpha, self.mode, self.planned or len(self.ends))
+        return Evidence(self.claim, self.alpha, self.mode, self.planned or len(self.ends))
 
     def further(self, n: int) -> Sequence[Task]:
         """Return the tasks after the first ``n`` from which the gain is estimated."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from penin_core.engine.wire import Engine
 from penin_core.errors import PromotionRefused, StateError
 from penin_core.league.campaign import task_mark
 from penin_core.league.decision import decide_promotion
+from penin_core.league.fates import fate_entries
+from penin_core.league.trying import CanaryReport, Score, try_on_traffic
 from penin_core.ledger.artifacts import read_run
 from penin_core.ledger.champion import (
     Champion,
@@ -19,20 +22,25 @@ from penin_core.ledger.champion import (
     sync_champion,
 )
 from penin_core.ledger.checkpoints import seal
+from penin_core.ledger.keys import DEFAULT_OWNER
 from penin_core.ledger.store import WORMLedger
-from penin_core.records import Configuration
+from penin_core.records import Configuration, Task
 
 LAST_GOOD = "LAST_GOOD"
 
 
 class LeagueOrchestrator:
-    """The champion of one ledger: who it is, and every way in which it can change."""
+    """The champion of one ledger: who it is, and every way in which it can change.
+
+    ``owner`` is the domain that a key is named after, where the ledger has none yet.
+    """
 
     decide_promotion = staticmethod(decide_promotion)
 
-    def __init__(self, state: Path, ledger: WORMLedger) -> None:
+    def __init__(self, state: Path, ledger: WORMLedger, *, owner: str = DEFAULT_OWNER) -> None:
         self.state = state
         self.ledger = ledger
+        self.owner = owner
 
     def champion(self) -> Champion | None:
         """Return the champion; the pointer file is brought up to date on the way."""
@@ -62,13 +70,11 @@ class LeagueOrchestrator:
             raise PromotionRefused("an override needs a reason", hint="add --reason TEXT")
         config, spent = self._stored(run)
         body = {**promotion_body(config, run_id, champion), "spent": spent}
+        entries = [("PROMOTE", {**body, "reason": reason or "by hand"})]
         if force:
             override = {"run_id": run_id, "reason": reason, "objections": objections}
-            self.ledger.record_many(
-                [("OVERRIDE", override), ("PROMOTE", {**body, "reason": reason})]
-            )
-        else:
-            self.ledger.record_event("PROMOTE", {**body, "reason": reason or "by hand"})
+            entries.insert(0, ("OVERRIDE", override))
+        self.ledger.record_many([*entries, *fate_entries(self.ledger, champion, "promoted")])
         return self._moved()
 
     def rollback(self, to: str = LAST_GOOD, *, reason: str = "") -> Champion:
@@ -86,12 +92,40 @@ class LeagueOrchestrator:
                 "there is no earlier champion to return to", hint="penin champion shows the history"
             )
         body = promotion_body(target.config, target.run_id, champion)
-        self.ledger.record_event("ROLLBACK", {**body, "reason": reason or "by hand"})
+        taken_back = ("ROLLBACK", {**body, "reason": reason or "by hand"})
+        self.ledger.record_many([taken_back, *fate_entries(self.ledger, champion, "rolled_back")])
         return self._moved()
+
+    async def canary_test(
+        self,
+        provider: Engine,
+        champion: Configuration,
+        challenger: Configuration,
+        fraction: float = 0.05,
+        duration_s: float = 300,
+        *,
+        traffic: Iterable[Task],
+        score: Score | None = None,
+    ) -> CanaryReport:
+        """Answer a share of ``traffic`` with the challenger, and say whether it does harm.
+
+        ``provider`` is the engine that asks the models. See ``try_on_traffic``; the champion does
+        not move.
+        """
+        return await try_on_traffic(
+            self.ledger,
+            provider,
+            champion,
+            challenger,
+            traffic,
+            fraction=fraction,
+            duration_s=duration_s,
+            score=score,
+        )
 
     def _moved(self) -> Champion:
         champion = self._require_champion()
-        seal(self.state, self.ledger)
+        seal(self.state, self.ledger, owner=self.owner)
         return champion
 
     def _require_champion(self) -> Champion:

@@ -9,7 +9,7 @@ from typing import Any
 
 from penin_core.canonical import digest
 from penin_core.league.campaign import task_mark
-from penin_core.league.looks import Evidence, Pair, evidence_for, units
+from penin_core.league.looks import Evidence, Pair, units
 from penin_core.omega.evidence import (
     betting_confidence_sequence,
     campaign_alpha,
@@ -55,11 +55,12 @@ class Proof:
             difference = paired_difference(pair.challenger, pair.champion)
             same(f"difference on task {pair.task!r}", pair.difference, difference)
         self._check_scores()
-        evidence = evidence_for(stored.claim, declared["alpha"], stored.mode, declared["n_units"])
+        evidence = Evidence(stored.claim, declared["alpha"], stored.mode, declared["n_units"])
         for difference, saving in units(pairs):
             evidence.look(difference, saving)
         self._check_evidence(stored, evidence)
-        same("tasks that were not asked", stored.proved or len(pairs) == len(order), True)
+        ended = stored.proved or evidence.hopeless or len(pairs) == len(order)
+        same("tasks that were not asked", ended, True)
         self._check_closing(stored)
         self.case.checks.append(
             f"{len(pairs)} pairs in the declared order give log e {evidence.log_e:.4f}, "
@@ -91,7 +92,7 @@ class Proof:
             "log_e": evidence.log_e,
             "log_e_cost": evidence.log_e_cost,
             "proved": proved,
-            "stopped": "proved" if proved else "tasks",
+            "stopped": "proved" if proved else "hopeless" if evidence.hopeless else "tasks",
             "wins": sum(pair.difference > 0 for pair in pairs),
             "losses": sum(pair.difference < 0 for pair in pairs),
             "errors": sum(pair.champion is None or pair.challenger is None for pair in pairs),

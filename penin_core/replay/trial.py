@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from penin_core.contracts import Guard
 from penin_core.errors import PluginNotFound, StateError
+from penin_core.gating import answer_of
 from penin_core.league.campaign import task_mark
 from penin_core.league.decision import decide
 from penin_core.league.indicators import attested, phi, sr
@@ -111,7 +112,7 @@ class Retrial:
         )
         for found in stored:
             try:
-                again = _asked(self.make_guard(found.guard), evidence)
+                again, _ = answer_of(self.make_guard(found.guard), evidence)
             except PluginNotFound:
                 self.case.notes.append(
                     f"guard {found.guard!r} is not installed; its answer is taken as recorded"
@@ -171,14 +172,3 @@ class Retrial:
         spent = [task_mark(pair.task) for pair in (*self.pairs, *self.further)]
         self.case.same("tasks spent by PROMOTE", made[0]["spent"], spent)
         self.case.checks.append("the promotion names this configuration and spends these tasks")
-
-
-def _asked(guard: Guard, evidence: GuardEvidence) -> GuardResult:
-    """Ask a guard as a cycle does: whatever it raises is a veto."""
-    try:
-        result = guard.check(evidence)
-        if not isinstance(result, GuardResult):
-            raise TypeError(f"it answered {result!r}")
-        return result.model_copy(update={"guard": guard.name})
-    except Exception as error:
-        return GuardResult(guard=guard.name, ok=False, reason=f"it failed: {error!r}")

@@ -1,0 +1,79 @@
+"""What the gates take: fixed tasks, and the word of every guard."""
+
+import pytest
+
+from penin_core import (
+    EthicsEvidence,
+    Guard,
+    GuardEvidence,
+    GuardResult,
+    Measurement,
+    Suite,
+    Task,
+)
+from penin_core.gating import SPECIAL_TASKS, answer_of, first_tasks, subset, whole
+from penin_core.settings import SuiteDefinition
+
+SUITE = Suite(
+    SuiteDefinition(gate_tasks=20),
+    tuple(
+        Task(id=f"{split}{n}", input="q", split=split)
+        for split, count in (("select", 150), ("confirm", 30), ("composed", 50), ("ood", 3))
+        for n in range(count)
+    ),
+)
+
+
+def test_the_fixed_tasks_do_not_change_and_come_from_the_select_tasks():
+    assert first_tasks(SUITE) == SUITE.sample("select", 100, 0)
+    assert first_tasks(SUITE, 7) == first_tasks(SUITE)[:7]
+    assert subset(SUITE) == first_tasks(SUITE, 20)
+
+
+def test_all_axes_take_the_tasks_and_the_special_splits_and_few_of_them_deeply():
+    confirm = SUITE.split("confirm")
+    asked, deep = whole(SUITE, confirm)
+    assert asked[:30] == confirm
+    assert [t.split for t in asked[30:]] == ["composed"] * SPECIAL_TASKS + ["ood"] * 3
+    assert deep == [*subset(SUITE), *asked[30 : 30 + SPECIAL_TASKS]]
+
+
+def guard(check):
+    class Made(Guard):
+        """Answers as it is told to."""
+
+        name = "made"
+
+    Made.check = lambda self, evidence: check()
+    Made.__abstractmethods__ = frozenset()
+    return Made()
+
+
+@pytest.fixture
+def evidence():
+    return GuardEvidence.model_construct(
+        candidate=Measurement(), champion=Measurement(), ethics=EthicsEvidence.model_construct()
+    )
+
+
+@pytest.mark.parametrize("ok", [True, False])
+def test_the_word_of_a_guard_counts_under_the_name_that_it_has(evidence, ok):
+    found = guard(lambda: GuardResult(guard="another", ok=ok, reason="so"))
+    assert answer_of(found, evidence) == (GuardResult(guard="made", ok=ok, reason="so"), None)
+
+
+@pytest.mark.parametrize("answer", [None, True, "ok", {"ok": True}])
+def test_any_other_answer_is_a_veto(evidence, answer):
+    result, error = answer_of(guard(lambda: answer), evidence)
+    assert (result.guard, result.ok) == ("made", False)
+    assert result.reason == f"it failed: {error!r}"
+    assert str(error) == f"it answered {answer!r}"
+
+
+def test_a_guard_that_raises_vetoes(evidence):
+    def crash():
+        raise ZeroDivisionError("half a guard")
+
+    result, error = answer_of(guard(crash), evidence)
+    assert (result.ok, type(error)) == (False, ZeroDivisionError)
+    assert result.reason == "it failed: ZeroDivisionError('half a guard')"
