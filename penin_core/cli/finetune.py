@@ -1,0 +1,321 @@
+"""penin finetune: train a model on your examples, so that it competes like any other challenger."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .output import emit, json_option, printable, progress, quiet_option, table
+from .shared import Duration, Money, place_options, suite_option
+
+if TYPE_CHECKING:
+    from penin_core.project import Project
+    from penin_core.records import CycleReport
+    from penin_core.trainings import Job, Plan
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+TIME = click.option(
+    "--budget", type=Duration(), metavar="TIME", help="Most time to take now: 90s, 30m, 1h30m."
+)
+MONEY = click.option("--max-usd", type=Money(), metavar="USD", help="Most money to spend now.")
+#: So many problems of a file are shown.
+SHOWN = 100
+EXHAUSTED = 4
+
+
+@click.group()
+def command() -> None:
+    """Train a model on your examples, so that it competes like any other challenger."""
+
+
+@command.command("start")
+@click.option("--train", type=FILE, required=True, metavar="FILE", help="Examples, JSON Lines.")
+@click.option("--validation", type=FILE, metavar="FILE", help="Examples that are not trained on.")
+@click.option("--provider", metavar="ID", help="Who trains.  [default: the champion's provider]")
+@click.option("--model", metavar="NAME", help="What is trained.  [default: the champion's model]")
+@click.option(
+    "--set", "given", multiple=True, metavar="NAME=VALUE", help="A hyperparameter; repeatable."
+)
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, help="Repeat this chance.")
+@click.option("--consent", default="", metavar="WHY", help="Why rows that do not say may be used.")
+@click.option("--license", "licence", default="", metavar="NAME", help="Licence of such rows.")
+@click.option("--evolve", "then_evolve", is_flag=True, help="Run a cycle with it afterwards.")
+@click.option("--plan", "plan_only", is_flag=True, help="Check the data and the price; no more.")
+@TIME
+@MONEY
+@suite_option
+@place_options
+@json_option
+@quiet_option
+@click.pass_context
+def start(
+    ctx: click.Context,
+    /,
+    train: Path,
+    validation: Path | None,
+    given: tuple[str, ...],
+    then_evolve: bool,
+    plan_only: bool,
+    budget: float | None,
+    max_usd: float | None,
+    suite: str | None,
+    config: Path | None,
+    state_dir: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Check the examples, then train; the same training is never begun twice.
+
+    A row of FILE is {"messages": [...]} with the answer last, or a task, {"input": ..., "expected":
+    ...}, which is asked as the champion asks it. Every error is listed before anything is spent.
+    Ctrl-C leaves a job that the same command, or penin finetune resume, goes on with. The trained
+    model competes in the next cycle of penin evolve.
+    """
+    hyperparams = parsed(given)
+    progress("reading settings, plugins, tasks and examples")
+    from asyncio import run
+
+    from penin_core.finetuning import finetune, left_of, plan_training
+    from penin_core.state import prepare
+
+    from .shared import checked_project
+    from .training import announced, following, job_in_words, plan_in_words, planned
+
+    with checked_project(config, state_dir, suite) as (project, _):
+        plan = plan_training(project, train, validation, hyperparams=hyperparams, **options)
+        if plan.data.problems:
+            _show_problems(plan, as_json)
+            plan.data.require_usable()
+        if plan_only:
+            emit(planned(plan), as_json, plan_in_words)
+            return
+        for text in announced(plan):
+            progress(text)
+        prepare(project.state)
+        with following() as watch:
+            job = run(finetune(project, plan, seconds=budget, max_usd=max_usd, watch=watch))
+        if not then_evolve:
+            emit(row(project, job), as_json, job_in_words)
+            return
+        progress(f"job {job.short} succeeded, and competes now")
+        report = _cycle(project, budget, left_of(max_usd, plan), as_json)
+        if as_json:
+            emit({"job": row(project, job), "cycle": report}, as_json, str)
+    ctx.exit(EXHAUSTED if report.reason.startswith("budget_exhausted") else 0)
+
+
+def _cycle(
+    project: Project, budget: float | None, max_usd: float | None, as_json: bool
+) -> CycleReport:
+    """Run one cycle as ``penin evolve`` does, and show it unless it becomes part of JSON."""
+    from .evolve import cycles
+    from .reporting import report_in_words
+    from .shared import seconds_of
+    from .wording import fitted
+
+    seconds = seconds_of(project.settings) if budget is None else budget
+    count = project.settings.evolve.challengers
+    (report,) = cycles(project, count, cycles=1, budget=seconds, max_usd=max_usd, seed=None)
+    if not as_json:
+        click.echo(fitted(report_in_words(report, project.suite.definition.metrics)))
+    return report
+
+
+@command.command("resume")
+@click.argument("job", required=False)
+@TIME
+@MONEY
+@place_options
+@json_option
+@quiet_option
+def resume(
+    job: str | None,
+    budget: float | None,
+    max_usd: float | None,
+    config: Path | None,
+    state_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Go on with a training; without JOB, with the only one that is not over."""
+    from asyncio import run
+
+    from penin_core import finetuning
+
+    from .shared import checked_project
+    from .training import following, job_in_words
+
+    with checked_project(config, state_dir) as (project, _):
+        with following() as watch:
+            limits = {"seconds": budget, "max_usd": max_usd}
+            done = run(finetuning.resume(project, job, watch=watch, **limits))
+        emit(row(project, done), as_json, job_in_words)
+
+
+@command.command("status")
+@click.argument("job", required=False)
+@place_options
+@json_option
+def status(job: str | None, config: Path | None, state_dir: Path | None, as_json: bool) -> None:
+    """Show how far a training is; without JOB, the one that is not over, else the last."""
+    from asyncio import run
+
+    from penin_core import finetuning
+
+    from .shared import checked_project
+    from .training import job_in_words
+
+    with checked_project(config, state_dir) as (project, _):
+        found, state = run(finetuning.look(project, job or _latest(project)))
+        data = row(project, found)
+        data["curve"] = [point.model_dump(exclude_defaults=True) for point in found.curve()]
+        if state is not None:
+            data |= {"status": state.status, "reason": state.message}
+        emit(data, as_json, job_in_words)
+
+
+@command.command("cancel")
+@click.argument("job", required=False)
+@place_options
+@json_option
+def cancel(job: str | None, config: Path | None, state_dir: Path | None, as_json: bool) -> None:
+    """Cancel a training, wherever it runs; without JOB, the only one that is not over."""
+    from asyncio import run
+
+    from penin_core import finetuning
+
+    from .shared import checked_project
+    from .training import job_in_words
+
+    with checked_project(config, state_dir) as (project, _):
+        found = run(finetuning.cancel(project, job))
+        emit(row(project, found), as_json, job_in_words)
+
+
+@command.command("list")
+@place_options
+@json_option
+def list_jobs(config: Path | None, state_dir: Path | None, as_json: bool) -> None:
+    """Show every training, what came of it, and how the model did in a cycle."""
+    from .shared import checked_project
+
+    with checked_project(config, state_dir) as (project, _):
+        emit(_rows(project), as_json, _table)
+
+
+@command.command("export")
+@click.option("--output", type=FILE, required=True, metavar="NEW", help="The file to write.")
+@click.option(
+    "--least", type=click.FloatRange(0, 1), default=1.0, help="Lowest utility of an answer."
+)
+@suite_option
+@place_options
+@json_option
+def export(
+    output: Path,
+    least: float,
+    suite: str | None,
+    config: Path | None,
+    state_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Write the best answers of earlier runs to NEW, as examples to train on.
+
+    Tasks that are kept for proof are left out; every row names the run that it comes from.
+    """
+    from penin_core.projectfiles import write_whole
+    from penin_core.trainingexport import answered_rows
+
+    from .shared import checked_project
+
+    with checked_project(config, state_dir, suite) as (project, _), project.ledger() as ledger:
+        rows = answered_rows(project.state, ledger, project.suite, least)
+    text = "".join(json.dumps(found, ensure_ascii=False) + "\n" for found in rows)
+    write_whole(output, text, replace=False)
+    emit({"rows": len(rows), "file": str(output)}, as_json, _exported)
+
+
+def parsed(given: Sequence[str]) -> dict[str, Any]:
+    """Return NAME=VALUE pairs; a value is JSON, or else a text.
+
+    Raises:
+        SettingsError: a pair has no name or no "=", or a name is given twice.
+    """
+    from penin_core.errors import SettingsError
+
+    found: dict[str, Any] = {}
+    for pair in given:
+        name, equals, text = pair.partition("=")
+        if not (name and equals) or name in found:
+            problem = "is given twice" if name in found else "is not NAME=VALUE"
+            raise SettingsError(f"--set {pair!r} {problem}", hint="such as --set n_epochs=3")
+        try:
+            found[name] = json.loads(text)
+        except ValueError:
+            found[name] = text
+    return found
+
+
+def row(project: Project, job: Job) -> dict[str, Any]:
+    """Return a job as data."""
+    from .training import job_row
+
+    with project.ledger() as ledger:
+        return job_row(ledger, job)
+
+
+def _rows(project: Project) -> list[dict[str, Any]]:
+    from penin_core.trainings import jobs
+
+    from .training import job_row
+
+    with project.ledger() as ledger:
+        return [job_row(ledger, job) for job in jobs(project.state, ledger)]
+
+
+def _latest(project: Project) -> str | None:
+    """Return the key of the last job where every job is over; None lets the open one be found."""
+    from penin_core.trainings import jobs
+
+    with project.ledger() as ledger:
+        known = jobs(project.state, ledger)
+    return known[-1].key if known and all(job.finished for job in known) else None
+
+
+def _show_problems(plan: Plan, as_json: bool) -> None:
+    from .training import planned
+
+    if as_json:
+        emit(planned(plan), as_json, str)
+        return
+    for problem in plan.data.problems[:SHOWN]:
+        click.echo(printable(str(problem)), err=True)
+    if len(plan.data.problems) > SHOWN:
+        click.echo(f"and {len(plan.data.problems) - SHOWN} more", err=True)
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    if not rows:
+        return "no training yet: penin finetune start --train FILE begins one"
+    headers = ("job", "model", "examples", "status", "tuned", "verdict")
+    shown = [
+        (
+            found["job"][:8],
+            f"{found['provider']}:{found['model']}",
+            found["train"],
+            found["status"],
+            found["tuned"] and found["tuned"][:24],
+            found["verdict"],
+        )
+        for found in rows
+    ]
+    return table(headers, shown)
+
+
+def _exported(data: Mapping[str, Any]) -> str:
+    from .wording import amount
+
+    return f"{amount(data['rows'], 'row')} in {printable(data['file'])}"

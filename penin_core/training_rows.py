@@ -1,0 +1,117 @@
+"""One line of training data: a conversation with its answer, or a task of penin."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from .canonical import canonical_json
+from .errors import SuiteError
+from .leaks import question_key, texts_in
+from .omega.metrics import normalize_text
+from .records import Configuration, Message, Task, TrainingExample
+from .rendering import render
+from .suites import example_of
+
+_OF_CHATS = frozenset({"id", "messages", "consent", "license", "lineage"})
+_OF_TASKS = frozenset(Task.model_fields) - {"fields", "examples", "sample"}
+
+
+class Row(NamedTuple):
+    """One usable line: the example, the texts that a suite must not ask for, and its rights."""
+
+    line: int
+    example: TrainingExample
+    seen: tuple[str, ...]
+    consent: bool | None
+    license: str | None
+
+
+def read_row(number: int, line: str, config: Configuration) -> tuple[Row, list[str]]:
+    """Return a row and its columns that mean nothing here; ValueError says what is wrong."""
+    try:
+        given = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error.msg}, at character {error.pos + 1}") from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(given, dict):
+        raise ValueError("not a JSON object")
+    try:
+        canonical_json(given)
+        if "messages" in given and "input" not in given:
+            example, seen = _of_chat(given), tuple(_texts(given["messages"]))
+            unknown = sorted(given.keys() - _OF_CHATS)
+        else:
+            example, seen = _of_task(given, config)
+            unknown = []
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        raise ValueError(f"{place}: {problem['msg'].lower()}") from None
+    consent, license_ = _declared(given)
+    return Row(number, example, seen, consent, license_), unknown
+
+
+def _of_chat(given: Mapping[str, Any]) -> TrainingExample:
+    """Return the example of a chat row."""
+    messages = given["messages"]
+    if not isinstance(messages, list) or not messages:
+        raise ValueError("messages is not a list of messages")
+    turns = [Message.model_validate(message) for message in messages]
+    system, turns = _split_system(turns)
+    if not turns or turns[-1].role != "assistant" or not turns[-1].content.strip():
+        raise ValueError("the last message is not an answer of the assistant")
+    if len(turns) < 2 or turns[-2].role != "user":
+        raise ValueError("there is no message of the user before the answer")
+    for turn in turns[:-1]:
+        if turn.role == "system":
+            raise ValueError("a system message stands after the first one")
+        if not turn.content.strip():
+            raise ValueError(f"a message of the {turn.role} is empty")
+    return TrainingExample(system=system, messages=tuple(turns[:-1]), answer=turns[-1].content)
+
+
+def _split_system(turns: list[Message]) -> tuple[str, list[Message]]:
+    if turns[0].role == "system":
+        return turns[0].content.strip(), turns[1:]
+    return "", turns
+
+
+def _of_task(given: Mapping[str, Any], config: Configuration) -> tuple[TrainingExample, Any]:
+    """Return the example of a task, asked as ``config`` asks it, and the texts to look for."""
+    if "input" not in given:
+        raise ValueError("it has neither messages nor input")
+    known = {key: value for key, value in given.items() if key in _OF_TASKS}
+    fields = {key: value for key, value in given.items() if key not in _OF_TASKS}
+    task = Task.model_validate({"id": "row", **known, "fields": fields})
+    solved = example_of(task)
+    if solved is None or not solved.output.strip():
+        raise ValueError("it has no expected answer to learn from")
+    try:
+        request = render(config, task, 0)
+    except SuiteError as error:
+        raise ValueError(str(error)) from None
+    example = TrainingExample(
+        system=request.system, messages=request.messages, answer=solved.output
+    )
+    return example, (question_key(task), *_texts(task.input))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    return (normalize_text(text) for text in texts_in(value))
+
+
+def _declared(given: Mapping[str, Any]) -> tuple[bool | None, str | None]:
+    """Return what a row says of consent and licence; ValueError where it may not be used."""
+    consent, license_ = given.get("consent"), given.get("license")
+    if consent not in (None, True, False):
+        raise ValueError(f"consent: {consent!r} is neither true nor false")
+    if not isinstance(license_, str | None):
+        raise ValueError(f"license: {license_!r} is not a text")
+    if consent is False:
+        raise ValueError("consent is false: whom it concerns did not allow this")
+    return consent, license_

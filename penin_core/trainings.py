@@ -1,0 +1,354 @@
+"""Training jobs: their folders, and what the ledger says became of them.
+
+``finetune/<key>/`` of a state directory holds what one job trains on, its loss curve, and ``work/``
+for the checkpoints of a local training. The key follows from data, model, hyperparameters and seed,
+so that asking twice for the same training finds the first. Two entries frame a job:
+FINETUNE_CREATED before its first step or poll, FINETUNE_FINISHED with what came of it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from penin_core.canonical import digest
+from penin_core.errors import StateError
+from penin_core.leaks import Leak, find_leaks
+from penin_core.ledger.files import sync_folder
+from penin_core.ledger.store import WORMLedger
+from penin_core.records import (
+    Configuration,
+    JobStatus,
+    Task,
+    TrainingExample,
+    TrainingProgress,
+)
+from penin_core.training_data import TrainingData
+
+CREATED, FINISHED = "FINETUNE_CREATED", "FINETUNE_FINISHED"
+OVER: tuple[JobStatus, ...] = ("succeeded", "failed", "cancelled")
+#: Hex digits of a job's key.
+KEY_DIGITS = 32
+#: So many of them name a job in a message; four are enough to find one.
+SHORT, LEAST = 8, 4
+LONGEST_REASON = 500
+
+_ABOUT, _DATA, _SEEN, _CURVE, _CANCEL = (
+    "job.json",
+    "data.json",
+    "seen.json",
+    "curve.jsonl",
+    "cancel",
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be trained: all of it decides the key of the job."""
+
+    provider: str
+    model: str
+    local: bool
+    hyperparams: Mapping[str, Any]
+    seed: int
+    #: What a trained model is proposed as: the configuration whose prompt the data carry.
+    config: Configuration
+    data: TrainingData
+    #: The most that the training can cost.
+    bound_micro_usd: int = 0
+
+    @property
+    def fingerprint(self) -> str:
+        """Identify the training, whatever comes of it."""
+        hyperparams = dict(self.hyperparams)
+        return digest([self.provider, self.model, hyperparams, self.seed, self.data.hash])
+
+    def about(self, attempt: int, plugin: str) -> dict[str, Any]:
+        """Return the body of the entry that begins the job."""
+        data = self.data
+        return {
+            "job": digest([self.fingerprint, attempt])[:KEY_DIGITS],
+            "fingerprint": self.fingerprint,
+            "attempt": attempt,
+            "provider": self.provider,
+            "model": self.model,
+            "local": self.local,
+            "plugin": plugin,
+            "hyperparams": dict(self.hyperparams),
+            "seed": self.seed,
+            "data_sha256": data.hash,
+            "train": len(data.train.rows),
+            "validation": len(data.validation.rows),
+            "tokens": data.tokens,
+            "consent": data.rights.consent,
+            "licenses": data.rights.licenses,
+            "config": self.config.model_dump(mode="json"),
+            "bound_micro_usd": self.bound_micro_usd,
+        }
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job as the ledger and its folder know it."""
+
+    folder: Path
+    about: Mapping[str, Any]
+    #: Whether the ledger knows it; before that, a process died between folder and entry.
+    begun: bool = False
+    #: The service's own id of the job; None before it is known, and for a local training.
+    service_job: str | None = None
+    finished: Mapping[str, Any] | None = None
+
+    @property
+    def key(self) -> str:
+        """What identifies the job."""
+        return str(self.about["job"])
+
+    @property
+    def short(self) -> str:
+        """The first digits of the key, as messages name the job."""
+        return self.key[:SHORT]
+
+    @property
+    def config(self) -> Configuration:
+        """The configuration that is proposed: after success, with the trained model in it."""
+        trained = (self.finished or {}).get("config")
+        return Configuration.model_validate(trained or self.about["config"])
+
+    @property
+    def status(self) -> str:
+        """What became of it: "running" and "paused" are told apart by the lock."""
+        if self.finished is not None:
+            return str(self.finished["status"])
+        if not is_held(self.folder):
+            return "paused"
+        return "cancelling" if self.cancelling else "running"
+
+    @property
+    def work(self) -> Path:
+        """Where a local training keeps its checkpoints."""
+        return self.folder / "work"
+
+    def examples(self) -> tuple[tuple[TrainingExample, ...], tuple[TrainingExample, ...]]:
+        """Return what is trained and what is validated on.
+
+        Raises:
+            StateError: the folder was removed, or its data are not those of the job.
+        """
+        train, validation = self._read(_DATA)
+        if digest([train, validation]) != self.about["data_sha256"]:
+            raise StateError(
+                f"{self.folder / _DATA} is not what the job was started with",
+                hint="penin finetune cancel, then start again",
+            )
+        return tuple(map(_example, train)), tuple(map(_example, validation))
+
+    def leaks(self, tasks: Sequence[Task]) -> list[Leak]:
+        """Return which tasks the trained model has seen.
+
+        Raises:
+            StateError: the folder was removed, so nobody can tell.
+        """
+        return find_leaks(tasks, [(name, text) for name, text in self._read(_SEEN)])
+
+    def curve(self) -> list[TrainingProgress]:
+        """Return the loss curve so far; a last line that a crash cut off does not count."""
+        path = self.folder / _CURVE
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
+        points = (TrainingProgress.model_validate_json(line) for line in lines)
+        return _latest(points)
+
+    def note(self, progress: TrainingProgress) -> None:
+        """Write down one point of the loss curve."""
+        with (self.folder / _CURVE).open("a", encoding="utf-8") as file:
+            file.write(progress.model_dump_json(exclude_defaults=True) + "\n")
+
+    def ask_to_cancel(self) -> None:
+        """Leave a mark that the process which trains will find."""
+        (self.folder / _CANCEL).touch()
+
+    @property
+    def cancelling(self) -> bool:
+        """Whether somebody asked to cancel it."""
+        return (self.folder / _CANCEL).exists()
+
+    def _read(self, name: str) -> Any:
+        try:
+            return json.loads((self.folder / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise StateError(
+                f"{self.folder / name} cannot be read: {error}",
+                hint="restore the folder from a copy, or start the training again",
+            ) from error
+
+
+def home(state: Path) -> Path:
+    """Return the folder of all jobs."""
+    return state / "finetune"
+
+
+def jobs(state: Path, ledger: WORMLedger) -> list[Job]:
+    """Return every job, oldest first; one that was never begun in the ledger comes last."""
+    begun: dict[str, Mapping[str, Any]] = {}
+    over: dict[str, Mapping[str, Any]] = {}
+    for event in ledger.events((CREATED, FINISHED)):
+        (begun if event.kind == CREATED else over)[event.body["job"]] = event.body
+    known = [
+        Job(home(state) / key, body, True, body.get("service_job"), over.get(key))
+        for key, body in begun.items()
+    ]
+    intended = sorted(path.parent for path in home(state).glob(f"*/{_ABOUT}"))
+    return known + [Job(path, _about(path)) for path in intended if path.name not in begun]
+
+
+def find_job(state: Path, ledger: WORMLedger, text: str | None) -> Job:
+    """Return the job whose key begins with ``text``; None means the one that is not over.
+
+    Raises:
+        StateError: none fits, or several do.
+    """
+    known = jobs(state, ledger)
+    if text is None:
+        fits = [job for job in known if job.finished is None]
+        what = "is unfinished"
+    else:
+        fits = [job for job in known if len(text) >= LEAST and job.key.startswith(text)]
+        what = f"has a key that begins with {text!r}"
+    if len(fits) == 1:
+        return fits[0]
+    names = ", ".join(job.short for job in fits[:5])
+    problem = f"{len(fits)} jobs fit: {names}" if fits else f"no training job {what}"
+    raise StateError(problem, hint="penin finetune list shows all of them")
+
+
+def prepare_job(state: Path, ledger: WORMLedger, plan: Plan, plugin: str) -> Job:
+    """Return the job of a plan: the one that is there, unless it failed; else a new one.
+
+    The folder is whole or absent, whenever the process dies.
+    """
+    alike = [job for job in jobs(state, ledger) if job.about["fingerprint"] == plan.fingerprint]
+    if alike and alike[-1].status not in ("failed", "cancelled"):
+        return alike[-1]
+    about = plan.about(len(alike) + 1, plugin)
+    folder = home(state) / str(about["job"])
+    texts = [*plan.data.train.texts(), *plan.data.validation.texts()]
+    sets = (plan.data.train.examples, plan.data.validation.examples)
+    data = [[example.model_dump(mode="json") for example in examples] for examples in sets]
+    try:
+        home(state).mkdir(mode=0o700, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=".aside-", dir=home(state)))
+        (aside / "work").mkdir()
+        for name, value in ((_DATA, data), (_SEEN, texts), (_ABOUT, about)):
+            write_whole(aside / name, value)
+        sync_folder(aside)
+        aside.rename(folder)
+        sync_folder(folder.parent)
+    except OSError as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        if folder.exists():
+            # Somebody else was quicker: it is the same job.
+            return Job(folder, about)
+        raise StateError(
+            f"{folder} cannot be written: {error.strerror}",
+            hint="make room on the disk; nothing was sent, spent or recorded",
+        ) from error
+    return Job(folder, about)
+
+
+def finish(
+    ledger: WORMLedger,
+    job: Job,
+    status: JobStatus,
+    reason: str = "",
+    *,
+    config: Configuration | None = None,
+    figures: Mapping[str, float] | None = None,
+    tokens: int | None = None,
+) -> None:
+    """Write down what came of a job, and remove what only an unfinished one needs."""
+    body = {
+        "job": job.key,
+        "status": status,
+        "reason": reason[:LONGEST_REASON],
+        "config": None if config is None else config.model_dump(mode="json"),
+        "figures": dict(figures or {}),
+        "tokens": tokens,
+    }
+    ledger.record_event(FINISHED, body)
+    shutil.rmtree(job.work, ignore_errors=True)
+
+
+@contextmanager
+def held(job: Job) -> Iterator[None]:
+    """Hold the folder of a job for one process; the lock goes with the process.
+
+    Raises:
+        StateError: another process works on it.
+    """
+    with _lock(job.folder) as free:
+        if not free:
+            raise StateError(
+                f"training job {job.short} is being worked on by another process",
+                hint="penin finetune status shows how far it is; penin finetune cancel stops it",
+            )
+        yield
+
+
+def is_held(folder: Path) -> bool:
+    """Return whether a process works on the job of this folder."""
+    if not folder.is_dir():
+        return False
+    with _lock(folder) as free:
+        return not free
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    about: dict[str, Any] = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+    return about
+
+
+def _example(given: Any) -> TrainingExample:
+    return TrainingExample.model_validate(given)
+
+
+def _latest(points: Iterator[TrainingProgress]) -> list[TrainingProgress]:
+    """Return the points in order of their steps; what was trained again replaces what was lost."""
+    kept: list[TrainingProgress] = []
+    for point in points:
+        while kept and kept[-1].step > point.step:
+            kept.pop()
+        kept.append(point)
+    return kept
+
+
+def write_whole(path: Path, value: Any) -> None:
+    """Write ``value`` as JSON, to the disk: whole or not at all."""
+    aside = path.with_name(f".{path.name}-new")
+    with aside.open("w", encoding="utf-8") as file:
+        json.dump(value, file, ensure_ascii=False)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+    sync_folder(path.parent)
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[bool]:
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
