@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from penin_core import hookimpl
 
 if TYPE_CHECKING:
+    from .finetuner import TinyFineTuner
     from .provider import TinyProvider
 
 __version__ = "0.1.0"
@@ -23,3 +24,11 @@ def penin_register_providers() -> list[type[TinyProvider]]:
     from .provider import TinyProvider
 
     return [TinyProvider]
+
+
+@hookimpl
+def penin_register_finetuners() -> list[type[TinyFineTuner]]:
+    """Return the fine-tuner ``tiny``."""
+    from .finetuner import TinyFineTuner
+
+    return [TinyFineTuner]

@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penin_core import (
@@ -22,7 +25,7 @@ from penin_core import (
 )
 
 if TYPE_CHECKING:
-    from .decoding import Answer, Prompt
+    from .decoding import Answer, Decoder, Prompt
 
 MODELS = ("tiny-1",)
 #: The longest prompt, in tokens: the longest text that the model was trained on.
@@ -31,6 +34,8 @@ CONTEXT_TOKENS = 512
 ANSWER_TOKENS = 1536
 #: How many requests are best sent together; more are taken, and answered no faster.
 BATCH = 96
+#: Tuned models that stay in memory.
+TUNED = 4
 
 
 class TinyProvider(LocalProvider):
@@ -45,7 +50,9 @@ class TinyProvider(LocalProvider):
         from .decoding import Decoder
         from .weights import load
 
-        self._decoder = Decoder(load())
+        self._base = Decoder(load())
+        self._loading = threading.Lock()
+        self._tuned: OrderedDict[tuple[str, int, int], Decoder] = OrderedDict()
 
     def capabilities(self, model: str) -> Capabilities:
         """Say what ``model`` can do; ``context_tokens`` limits the prompt.
@@ -66,28 +73,68 @@ class TinyProvider(LocalProvider):
 
         With a seed, an answer follows from its own request and nothing else. The prompt and
         ``sample`` are mixed into the seed, so that tasks and repeats do not share their chance.
+        A request's ``adapter`` is the folder of a tuned model.
         """
+        outcomes: dict[int, Completion | ProviderError] = {}
+        for adapter in dict.fromkeys(request.adapter for request in requests):
+            own = [i for i, request in enumerate(requests) if request.adapter == adapter]
+            try:
+                decoder = self._base if adapter is None else self._load(Path(adapter))
+            except ProviderRefused as error:
+                outcomes.update(dict.fromkeys(own, error))
+            else:
+                outcomes.update(self._answer(decoder, {i: requests[i] for i in own}))
+        return [outcomes[index] for index in range(len(requests))]
+
+    def _answer(
+        self, decoder: Decoder, requests: Mapping[int, Request]
+    ) -> dict[int, Completion | ProviderError]:
+        """Answer requests to one model."""
         from .threads import one_blas_thread
 
         prompts: dict[int, Prompt] = {}
         outcomes: dict[int, Completion | ProviderError] = {}
-        for index, request in enumerate(requests):
+        for index, request in requests.items():
             try:
                 prompts[index] = self._prompt(request)
             except ProviderRefused as error:
                 outcomes[index] = error
         with one_blas_thread():
-            answers = self._decoder.answer(list(prompts.values()))
+            answers = decoder.answer(list(prompts.values()))
         for (index, prompt), answer in zip(prompts.items(), answers, strict=True):
             outcomes[index] = self._completion(requests[index], prompt, answer)
-        return [outcomes[index] for index in range(len(requests))]
+        return outcomes
+
+    def _load(self, folder: Path) -> Decoder:
+        """Return the tuned model in ``folder``; the last few stay in memory.
+
+        Raises ProviderRefused where it is missing, damaged or made for another base.
+        """
+        from . import tuned
+        from .decoding import Decoder
+
+        try:
+            found = (folder / tuned.FILE).stat()
+        except OSError as error:
+            raise ProviderRefused(
+                f"the tuned model {folder / tuned.FILE} cannot be read: {error.strerror}",
+                hint="adapter must be the folder of a tuned model; take the file from its export",
+            ) from error
+        key = str(folder), found.st_mtime_ns, found.st_size
+        with self._loading:
+            if key not in self._tuned:
+                self._tuned[key] = Decoder(tuned.load(folder))
+                if len(self._tuned) > TUNED:
+                    self._tuned.popitem(last=False)
+            self._tuned.move_to_end(key)
+            return self._tuned[key]
 
     def _prompt(self, request: Request) -> Prompt:
         from .decoding import Prompt
 
         _check_model(request.model)
         _check_parameters(request)
-        tokens = self._decoder.tokenize(chat_text(request.system, request.messages))
+        tokens = self._base.tokenize(chat_text(request.system, request.messages))
         if len(tokens) > CONTEXT_TOKENS:
             raise ProviderRefused(
                 f"the prompt has {len(tokens)} tokens, {request.model} reads {CONTEXT_TOKENS}",
@@ -103,7 +150,7 @@ class TinyProvider(LocalProvider):
 
     def _completion(self, request: Request, prompt: Prompt, answer: Answer) -> Completion:
         return Completion(
-            text=self._decoder.tokenizer.decode(answer.tokens),
+            text=self._base.tokenizer.decode(answer.tokens),
             model=request.model,
             tokens_in=len(prompt.tokens),
             tokens_out=len(answer.logprobs),
@@ -142,11 +189,6 @@ def _check_model(model: str) -> None:
 
 def _check_parameters(request: Request) -> None:
     """Refuse what would otherwise be ignored in silence."""
-    if request.adapter is not None:
-        raise ProviderRefused(
-            f"{request.model} takes no adapter, the request names {request.adapter!r}",
-            hint="leave adapter out",
-        )
     if request.extra:
         names = ", ".join(sorted(request.extra))
         raise ProviderRefused(

@@ -7,7 +7,7 @@ model's vocabulary, the 256 bytes. Every text that UTF-8 can write survives the 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 PADDING, BEGIN, INPUT, OUTPUT = range(4)
 #: Ids below this one steer the model; it never writes them.
@@ -45,6 +45,25 @@ class Tokenizer:
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of ``ids``; bytes that are not UTF-8 become U+FFFD."""
         return b"".join(map(self._bytes, ids)).decode("utf-8", errors="replace")
+
+    def id_of(self, string: str) -> int:
+        """Return the id of ``string``, which must be one token. Raises KeyError otherwise."""
+        return self._ids[string]
+
+    def spell(self, ids: Iterable[int], words: Container[int]) -> list[int]:
+        """Return ``ids`` with those among ``words`` written in bytes; the text stays the same."""
+        spelled: list[int] = []
+        for index in ids:
+            if index in words:
+                spelled.extend(self._first_byte + byte for byte in self._bytes(index))
+            else:
+                spelled.append(index)
+        return spelled
+
+    @property
+    def words(self) -> range:
+        """The ids of words: all that is neither control, nor glue, nor a byte."""
+        return range(N_CONTROL + len(_GLUE), self._first_byte)
 
     def _bytes(self, index: int) -> bytes:
         if index >= self._first_byte:

@@ -47,10 +47,16 @@ class Weights:
     gate: Floats  # (d,)
     gate_bias: float
     layers: tuple[Layer, ...]
+    temperature: float = 1.0  # fitted after training; every distribution is p^(1/t), normalised
 
 
 def load(path: Path = PATH, sha256: str = SHA256) -> Weights:
-    """Read the weights at ``path``.
+    """Return the weights at ``path``; raises what :func:`read` raises."""
+    return assemble(*read(path, sha256))
+
+
+def read(path: Path = PATH, sha256: str = SHA256) -> tuple[dict[str, Any], dict[str, Floats]]:
+    """Return description and arrays of the file at ``path``, by the names that they have there.
 
     The bytes are compared with ``sha256`` before any of them is parsed, and nothing in the file
     can run: it holds plain arrays.
@@ -69,7 +75,7 @@ def load(path: Path = PATH, sha256: str = SHA256) -> Weights:
         arrays = {
             name: archive[name].astype(np.float32) for name in archive.files if name != "meta"
         }
-    return _assemble(arrays, meta)
+    return meta, arrays
 
 
 def _damaged(message: str) -> PluginInvalid:
@@ -77,7 +83,10 @@ def _damaged(message: str) -> PluginInvalid:
     return PluginInvalid(message, hint=hint)
 
 
-def _assemble(arrays: Mapping[str, Floats], meta: Mapping[str, Any]) -> Weights:
+def assemble(
+    meta: Mapping[str, Any], arrays: Mapping[str, Floats], temperature: float = 1.0
+) -> Weights:
+    """Return as a model what :func:`read` returned, the ``arrays`` perhaps trained further."""
     config = meta["cfg"]
     return Weights(
         words=tuple(meta["vocab"]),
@@ -91,6 +100,7 @@ def _assemble(arrays: Mapping[str, Floats], meta: Mapping[str, Any]) -> Weights:
         gate=arrays["gate"][:-1],
         gate_bias=arrays["gate"][-1].item(),
         layers=tuple(_layer(arrays, f"b{index}.") for index in range(config["L"])),
+        temperature=temperature,
     )
 
 

@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 import penin_tiny
+from penin_tiny.finetuner import TinyFineTuner
 from penin_tiny.provider import TinyProvider
 
 PROJECT = Path(__file__).parents[1] / "pyproject.toml"
@@ -25,9 +26,10 @@ def test_importing_the_plugin_loads_neither_numpy_nor_the_provider() -> None:
     assert not loaded & {"numpy", "pydantic", "threadpoolctl", "penin_tiny.provider"}
 
 
-def test_listing_the_providers_loads_no_numpy() -> None:
-    loaded = loaded_after("import penin_tiny; penin_tiny.penin_register_providers()")
-    assert "penin_tiny.provider" in loaded
+def test_listing_what_it_has_loads_no_numpy() -> None:
+    hooks = ("penin_register_providers()", "penin_register_finetuners()")
+    loaded = loaded_after("import penin_tiny as t; " + "; ".join(f"t.{hook}" for hook in hooks))
+    assert {"penin_tiny.provider", "penin_tiny.finetuner"} <= loaded
     assert not loaded & {"numpy", "threadpoolctl", "penin_tiny.model"}
 
 
@@ -38,7 +40,8 @@ def test_the_entry_point_is_the_module() -> None:
     assert any(need.startswith("penin-core>=") for need in project["dependencies"])
 
 
-def test_the_hook_returns_the_provider() -> None:
+def test_the_hooks_return_provider_and_fine_tuner() -> None:
     assert penin_tiny.penin_api == 1
     assert penin_tiny.penin_register_providers() == [TinyProvider]
-    assert TinyProvider.name == "tiny"
+    assert penin_tiny.penin_register_finetuners() == [TinyFineTuner]
+    assert TinyProvider.name == TinyFineTuner.name == "tiny"

@@ -1,0 +1,251 @@
+"""The loop: seeded, resumable to the last bit, stopped early, calibrated at the end.
+
+What an epoch shows the model follows from the seed and the epoch's number alone. A training that
+was killed therefore goes on from its last checkpoint as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from penin_core import TrainingFailed, TrainingProgress, TrainingStopped
+
+from . import adapting, archives, calibration, tuned, weights
+from .augmenting import Augmenter
+from .gradients import Batch, Gradients, Parameters, Reals, loss_and_gradients
+from .lessons import Lesson, Row, halves, lesson
+from .optimizer import Optimizer, rate_at
+from .threads import one_blas_thread
+
+CHECKPOINT = "checkpoint.npz"
+#: Seconds of work that a killed process may lose.
+SECONDS = 20.0
+#: Changes of this code that change results: a checkpoint of another version is not gone on from.
+VERSION = 1
+
+#: What overflows is noticed by its result, and needs no warning too.
+_QUIET: dict[str, Any] = {"over": "ignore", "invalid": "ignore", "divide": "ignore"}
+
+Watch = Callable[[TrainingProgress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """All that a training depends on."""
+
+    rows: tuple[Row, ...]
+    replay: tuple[Row, ...]  # rows of the base model's own tasks, mixed in against forgetting
+    validation: tuple[Row, ...]
+    method: str  # "full" or "lora"
+    rank: int
+    epochs: int
+    patience: int  # epochs with fewer right validation answers than the best before training stops
+    rate: float
+    batch: int
+    spelling: float
+    seed: int
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all of it, of the base and of this code's version."""
+        text = json.dumps([VERSION, weights.SHA256, asdict(self)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Training:
+    """One training in one folder, begun or gone on with."""
+
+    def __init__(self, course: Course, folder: Path) -> None:
+        """Raises TrainingFailed for a checkpoint in ``folder`` that is damaged or not its own."""
+        description, self._base = tuned.base()
+        self._n_heads: int = description["cfg"]["h"]
+        self._window: int = description["cfg"]["maxT"]
+        self._tokenizer = tuned.tokenizer()
+        self._course = course
+        self._path = folder / CHECKPOINT
+        self._validation = [lesson(row, self._tokenizer) for row in course.validation]
+        self._optimizer = Optimizer(self._begin())
+        self._best = {name: value.copy() for name, value in self._optimizer.average.items()}
+        self._curve: list[tuple[float, float, float]] = []
+        self._losses: list[float] = []
+        self._per_epoch = -(-(len(course.rows) + len(course.replay)) // course.batch)
+        self._steps = course.epochs * self._per_epoch
+        self._resume()
+
+    def run(self, watch: Watch) -> dict[str, float]:
+        """Train to the end, leave the tuned model in the folder and return the figures.
+
+        Raises TrainingStopped as ``watch`` does, with a checkpoint left behind; TrainingFailed
+        where the loss is not finite; OSError where the disk is full, with the last checkpoint left
+        whole.
+        """
+        saved = time.monotonic()
+        watch(self._progress())
+        while not self._done():
+            for batch in self._epoch():
+                self._step(batch)
+                try:
+                    watch(self._progress())
+                except TrainingStopped:
+                    with suppress(OSError):
+                        self._save()
+                    raise
+                if time.monotonic() - saved > SECONDS:
+                    self._save()
+                    saved = time.monotonic()
+            self._close_epoch()
+            self._save()
+        return self._finish()
+
+    def _begin(self) -> dict[str, Reals]:
+        if self._course.method == "full":
+            return adapting.everything(self._base)
+        rng = np.random.default_rng(self._course.seed)
+        return adapting.low_rank(self._base, self._course.rank, rng)
+
+    def _done(self) -> bool:
+        epochs = range(len(self._curve))
+        best = max(epochs, key=lambda epoch: (self._curve[epoch][2], epoch), default=0)
+        waited = len(self._curve) - 1 - best
+        return len(self._curve) == self._course.epochs or waited >= self._course.patience
+
+    def _epoch(self) -> Iterator[Sequence[Lesson]]:
+        """Yield the batches of the present epoch that are still to be learnt from."""
+        batches = self._batches(len(self._curve))
+        yield from batches[len(self._losses) :]
+
+    def _batches(self, epoch: int) -> list[list[Lesson]]:
+        """Return an epoch's batches: rows drawn anew, lessons of like length side by side."""
+        course = self._course
+        rng = np.random.default_rng([course.seed, epoch])
+        augmenter = Augmenter(self._tokenizer, self._window, course.spelling, rng)
+        rows = course.rows + course.replay
+        lessons = [augmenter.lesson(rows[index]) for index in rng.permutation(len(rows))]
+        batches: list[list[Lesson]] = []
+        for start in range(0, len(lessons), 8 * course.batch):
+            near = sorted(lessons[start : start + 8 * course.batch], key=len)
+            batches += [near[i : i + course.batch] for i in range(0, len(near), course.batch)]
+        return [batches[index] for index in rng.permutation(len(batches))]
+
+    def _step(self, lessons: Sequence[Lesson]) -> None:
+        optimizer, batches = self._optimizer, halves(lessons)
+        with (
+            one_blas_thread(),
+            np.errstate(**_QUIET),
+            ThreadPoolExecutor(len(batches)) as workers,
+        ):
+            parameters = adapting.applied(self._base, optimizer.trained)
+            # Always the same two halves, so that the result does not depend on the machine's cores.
+            found = list(workers.map(lambda half: self._gradients(parameters, half), batches))
+            loss = sum(part for part, _ in found)
+            if not math.isfinite(loss):
+                raise _diverged(f"the loss is {loss} at step {optimizer.steps + 1}")
+            gradients = {
+                name: sum((other[name] for _, other in found[1:]), start=value)
+                for name, value in found[0][1].items()
+            }
+            rate = self._course.rate * rate_at(optimizer.steps + 1, self._steps)
+            optimizer.step(adapting.projected(gradients, optimizer.trained), rate)
+        self._losses.append(loss)
+
+    def _gradients(self, parameters: Parameters, batch: Batch) -> tuple[float, Gradients]:
+        # Each thread has settings of its own for what overflows.
+        with np.errstate(**_QUIET):
+            return loss_and_gradients(parameters, self._n_heads, batch)
+
+    def _close_epoch(self) -> None:
+        """Measure the averaged weights on the validation rows, and keep the best so far.
+
+        The best are those that get most answers right; of equals the last, as the rate falls. The
+        loss would choose too early: it grows with a few rows that the model gets wrong and is ever
+        surer of, while it gets others right.
+        """
+        parameters = adapting.applied(self._base, self._optimizer.average)
+        with one_blas_thread(), np.errstate(**_QUIET):
+            found = calibration.fit(parameters, self._n_heads, self._validation)
+        if all(found.right >= right for _, _, right in self._curve):
+            self._best = {name: value.copy() for name, value in self._optimizer.average.items()}
+        train_loss = sum(self._losses) / len(self._losses)
+        self._curve.append((train_loss, found.loss, found.right))
+        self._losses = []
+
+    def _finish(self) -> dict[str, float]:
+        trained = tuned.rounded(self._best)
+        if not all(np.isfinite(value).all() for value in trained.values()):
+            raise _diverged("the trained parameters are too large to be stored")
+        singles = {name: value.astype(np.float32) for name, value in trained.items()}
+        parameters = adapting.applied(self._base, singles)
+        with one_blas_thread():
+            before = calibration.fit(self._base, self._n_heads, self._validation)
+            after = calibration.fit(parameters, self._n_heads, self._validation)
+        tuned.write(self._path.parent, trained, after.temperature)
+        return {
+            "epochs": float(len(self._curve)),
+            "steps": float(self._optimizer.steps),
+            "trained_parameters": float(sum(value.size for value in trained.values())),
+            "train_loss": self._curve[-1][0],
+            "validation_loss_before": before.loss,
+            "validation_loss": after.loss,
+            "validation_right_before": before.right,
+            "validation_right": after.right,
+            "temperature": after.temperature,
+        }
+
+    def _progress(self) -> TrainingProgress:
+        done = self._optimizer.steps
+        epoch = min(len(self._curve) + 1, self._course.epochs)
+        return TrainingProgress(
+            step=done,
+            steps=self._steps,
+            loss=self._losses[-1] if self._losses else None,
+            validation_loss=self._curve[-1][1] if self._curve else None,
+            note=f"epoch {epoch} of at most {self._course.epochs}",
+        )
+
+    def _save(self) -> None:
+        meta = {
+            "job": self._course.fingerprint,
+            "steps": self._optimizer.steps,
+            "curve": self._curve,
+            "losses": self._losses,
+        }
+        best = {f"best/{name}": value for name, value in self._best.items()}
+        archives.write(self._path, meta, {**self._optimizer.state(), **best})
+
+    def _resume(self) -> None:
+        try:
+            meta, arrays = archives.read(self._path)
+        except FileNotFoundError:
+            return
+        except archives.Damaged as error:
+            raise TrainingFailed(
+                f"the checkpoint cannot be gone on from: {error}",
+                hint=f"delete {self._path} to begin again",
+            ) from error
+        self._check_owner(meta)
+        self._optimizer.restore(arrays, meta["steps"])
+        self._best = {name: arrays[f"best/{name}"] for name in self._best}
+        self._curve = [(loss, found, right) for loss, found, right in meta["curve"]]
+        self._losses = list(meta["losses"])
+
+    def _check_owner(self, meta: Mapping[str, Any]) -> None:
+        if meta.get("job") != self._course.fingerprint:
+            raise TrainingFailed(
+                f"the checkpoint {self._path} belongs to another training",
+                hint="its data, its settings or penin-tiny changed; delete it to begin again",
+            )
+
+
+def _diverged(message: str) -> TrainingFailed:
+    return TrainingFailed(message, hint="train again with a lower learning_rate")
