@@ -1,6 +1,6 @@
 """How far the model reaches: real messages of restaurant guests, which it was never trained on.
 
-Usage: ``python training/transfer.py FILE [ROWS]``. FILE holds one JSON object a line, made from the
+Usage: ``python -m training.transfer FILE [ROWS]``. FILE holds one JSON object a line, made from the
 training part of RESTAURANTS-8K (Coope et al. 2020, arXiv 2005.08866; CC BY 4.0): ``input`` the
 message, ``expected`` its slots, ``requested`` the slots that the asker had named before.
 """
@@ -8,35 +8,25 @@ message, ``expected`` its slots, ``requested`` the slots that the asker had name
 from __future__ import annotations
 
 import json
-import random
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
-from penin_core import Completion, Message, Request
-from penin_tiny.provider import TinyProvider
+from penin_tiny.decoding import Decoder
 
-SLOTS = ("people", "time", "date", "first_name", "last_name")
-INSTRUCTIONS = {
-    "clear": f"Extract {', '.join(SLOTS[:-1])} and {SLOTS[-1]} from the message as JSON. "
-    "Only the slots that occur.",
-    "vague": "Process this text.",
-}
+from .answering import answers, calibration_error, decoder
+from .suite import PROMPTS, prompt
+
+Row = dict[str, Any]
+LEVELS = ("clear", "vague")
 
 
-def request(instruction: str, row: dict[str, Any]) -> Request:
-    """Ask for the slots of one message, at temperature 0."""
+def message(row: Row) -> str:
+    """Return the message, led by what had been asked for."""
     asked = ", ".join(dict.fromkeys(row.get("requested", ())))
-    text = f"(asked: {asked}) {row['input']}" if asked else row["input"]
-    return Request(
-        provider="tiny",
-        model="tiny-1",
-        system=instruction,
-        messages=(Message(role="user", content=text),),
-        temperature=0.0,
-        max_tokens=80,
-    )
+    return f"(asked: {asked}) {row['input']}" if asked else str(row["input"])
 
 
 def slots(text: str) -> dict[str, str] | None:
@@ -48,30 +38,38 @@ def slots(text: str) -> dict[str, str] | None:
     return {k: str(v) for k, v in value.items()} if isinstance(value, dict) else None
 
 
-def score(answers: Sequence[str], expected: Sequence[dict[str, str]]) -> tuple[float, float]:
+def score(given: Sequence[str], expected: Sequence[dict[str, str]]) -> tuple[float, float]:
     """Return the share of rows with all slots right, and the F1 of single slots (exact spans)."""
-    found = [slots(answer) for answer in answers]
+    found = [slots(text) for text in given]
     exact = sum(a == b for a, b in zip(found, expected, strict=True))
     pairs = [((a or {}).items(), b.items()) for a, b in zip(found, expected, strict=True)]
     right = sum(len(a & b) for a, b in pairs)
     total = sum(len(a) + len(b) for a, b in pairs)
-    return exact / len(answers), 2 * right / total
+    return exact / len(given), 2 * right / total if total else 1.0
 
 
-def main(path: str, count: str = "500") -> None:
-    """Print one line for each instruction."""
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
-    rows = [json.loads(line) for line in lines]
-    random.Random(123).shuffle(rows)
-    rows = rows[: int(count)]
-    provider = TinyProvider()
-    for name, instruction in INSTRUCTIONS.items():
-        outcomes = provider.generate([request(instruction, row) for row in rows])
-        # A refused request has no answer and counts as wrong.
-        texts = [item.text if isinstance(item, Completion) else "" for item in outcomes]
-        exact, f1 = score(texts, [row["expected"] for row in rows])
-        print(f"{name}: {len(rows)} rows, exact match {exact:.3f}, slot F1 {f1:.3f}")
+def read(path: Path, count: int) -> list[Row]:
+    """Return the first rows of a fixed random order."""
+    rows: list[Row] = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    Random(123).shuffle(rows)
+    return rows[:count]
+
+
+def transfer(model: Decoder, path: Path, count: int = 500) -> None:
+    """Print one line for each instruction, at temperature 0."""
+    rows = read(path, count)
+    expected = [row["expected"] for row in rows]
+    for level in LEVELS:
+        instruction = PROMPTS["booking"][level]
+        given = answers(model, [prompt(instruction, message(row)) for row in rows])
+        exact, f1 = score([answer.text for answer in given], expected)
+        hits = [slots(a.text) == truth for a, truth in zip(given, expected, strict=True)]
+        error = calibration_error(given, hits)
+        sys.stdout.write(
+            f"real messages, {level}: {len(rows)} rows, exact match {exact:.3f}, "
+            f"slot F1 {f1:.3f}, ECE {error:.3f}\n"
+        )
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    transfer(decoder(), Path(sys.argv[1]), *map(int, sys.argv[2:]))
