@@ -17,7 +17,10 @@ from .contracts import (
     Component,
     ComponentOptions,
     Evaluator,
+    FineTuner,
+    HttpFineTuner,
     HttpProvider,
+    LocalFineTuner,
     LocalProvider,
     Provider,
 )
@@ -30,6 +33,12 @@ OLDER_APIS = 2
 
 #: Names of components: they stand in penin.toml, in file names and before the colon of a MODEL.
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+#: Contracts that nobody implements directly.
+_TWO_KINDS: dict[type[Component], tuple[type[Component], ...]] = {
+    Provider: (HttpProvider, LocalProvider),
+    FineTuner: (HttpFineTuner, LocalFineTuner),
+}
 
 HOOKS: dict[str, FunctionType] = {
     name: value
@@ -114,8 +123,7 @@ def check_component(kind: str, component: object) -> None:
     _check_identity(component)
     if missing := sorted(component.__abstractmethods__):
         raise PluginInvalid(f"{component.__name__} does not define {', '.join(missing)}")
-    if contract is Provider:
-        contract = _provider_contract(component)
+    contract = _exact_contract(component, contract)
     for name, wanted in inspect.getmembers(contract, inspect.isfunction):
         if name == "__init__" or not name.startswith("_"):
             _check_method(component, name, wanted)
@@ -130,21 +138,29 @@ def _check_identity(component: type[Component]) -> None:
         )
     if not (component.__doc__ or "").strip():
         raise PluginInvalid(f"{title} has no docstring", hint="its first line is shown to users")
-    options = component.Options
-    if not (inspect.isclass(options) and issubclass(options, ComponentOptions)):
-        raise PluginInvalid(f"{title}.Options is not a subclass of ComponentOptions")
-    if options.model_config.get("extra") != "forbid" or not options.model_config.get("frozen"):
-        raise PluginInvalid(f"{title}.Options must be frozen and forbid unknown keys")
+    _check_options(f"{title}.Options", component.Options)
+    if issubclass(component, FineTuner):
+        _check_options(f"{title}.Hyperparams", component.Hyperparams)
     axis = getattr(component, "axis", None)
     if issubclass(component, Evaluator) and axis not in get_args(Axis):
         raise PluginInvalid(f"{title}.axis is {axis!r}", hint="one of U, S, C, L")
 
 
-def _provider_contract(component: type[Component]) -> type[Component]:
-    for contract in (HttpProvider, LocalProvider):
-        if issubclass(component, contract):
-            return contract
-    raise PluginInvalid(f"{component.__name__} derives from neither HttpProvider nor LocalProvider")
+def _check_options(title: str, options: object) -> None:
+    if not (inspect.isclass(options) and issubclass(options, ComponentOptions)):
+        raise PluginInvalid(f"{title} is not a subclass of ComponentOptions")
+    if options.model_config.get("extra") != "forbid" or not options.model_config.get("frozen"):
+        raise PluginInvalid(f"{title} must be frozen and forbid unknown keys")
+
+
+def _exact_contract(component: type[Component], contract: type[Component]) -> type[Component]:
+    """Return the one of two kinds that ``component`` is, where its contract has two kinds."""
+    kinds = _TWO_KINDS.get(contract, (contract,))
+    for kind in kinds:
+        if issubclass(component, kind):
+            return kind
+    names = " nor ".join(kind.__name__ for kind in kinds)
+    raise PluginInvalid(f"{component.__name__} derives from neither {names}")
 
 
 def _check_method(component: type[Component], name: str, wanted: FunctionType) -> None:

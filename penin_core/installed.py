@@ -16,11 +16,11 @@ import sys
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
-from importlib import import_module
-from typing import NamedTuple
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
 
-from .errors import PluginError, PluginInvalid
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 PLUGINS = "penin"
 COMMANDS = "penin.commands"
@@ -55,71 +55,10 @@ def installed(group: str) -> tuple[Entry, ...]:
     return tuple(entry for entry in entries if entry.group == group)
 
 
-def load(entry: Entry) -> object:
-    """Import the object that ``entry`` names.
-
-    Raises:
-        PluginInvalid: whatever went wrong; the reason does not repeat the plugin's name.
-    """
-    module, _, attributes = entry.value.partition("[")[0].strip().partition(":")
-    with contained():
-        found: object = import_module(module)
-        for attribute in filter(None, attributes.split(".")):
-            found = getattr(found, attribute)
-    return found
-
-
-def load_file(path: str | os.PathLike[str]) -> object:
-    """Import a plain file, under a module name that belongs to its path.
-
-    Raises:
-        PluginInvalid: whatever went wrong.
-    """
-    from importlib.util import module_from_spec, spec_from_file_location
-
-    place = os.path.realpath(path)
-    name = f"penin_file_{zlib.crc32(os.fsencode(place)):08x}_{os.path.basename(place)[:-3]}"
-    spec = spec_from_file_location(name, place)
-    if spec is None or spec.loader is None:
-        raise PluginInvalid("it is not a Python file", hint="name it with .py at the end")
-    # Pickle, dataclasses and pydantic look a class up in the module that it says it is from.
-    module = sys.modules[name] = module_from_spec(spec)
-    try:
-        with contained():
-            spec.loader.exec_module(module)
-    except BaseException:
-        sys.modules.pop(name, None)
-        raise
-    return module
-
-
-@contextmanager
-def contained(
-    lead: str = "", passing: type[BaseException] | tuple[type[BaseException], ...] = PluginError
-) -> Iterator[None]:
-    """Run a plugin's code: what it prints goes to stderr, what it raises becomes PluginInvalid.
-
-    Both streams are afterwards what they were. ``lead`` begins the message; ``passing`` are the
-    errors that stay what they are. Ctrl-C always does.
-    """
-    try:
-        with redirect_stderr(sys.stderr), redirect_stdout(sys.stderr):
-            yield
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # SystemExit must not end penin either
-        if isinstance(error, passing):
-            raise
-        raise PluginInvalid(lead + reason_of(error)) from error
-
-
-def reason_of(error: BaseException) -> str:
-    """Return the type of ``error`` and the first line of its message."""
-    try:
-        lines = str(error).strip().splitlines()
-    except BaseException:  # the message is a plugin's code, too
-        lines = []
-    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
+def plain(text: str, limit: int = 100) -> str:
+    """Return ``text`` on one line, without control characters, and cut where it gets too long."""
+    shown = "".join(character if character.isprintable() else " " for character in text)
+    return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
 
 
 def _fingerprint() -> _Key:
@@ -164,17 +103,25 @@ def _store(path: str, key: _Key, entries: list[Entry]) -> None:
 def _scan() -> Iterator[Entry]:
     from importlib.metadata import distributions
 
-    seen: set[str] = set()
+    seen: dict[str, str] = {}
     for distribution in distributions():
         # Damaged metadata of a stranger is no reason to fail, and no reason to look further.
         with suppress(Exception):
-            name = distribution.metadata["Name"]
-            known = name.lower().replace("_", "-").replace(".", "-")
-            if known in seen:
+            name, version = _identity(distribution)
+            folder = str(distribution.locate_file(""))
+            # The first folder counts; two copies in one folder claim the same names, and are told.
+            if seen.setdefault(name.lower().replace("_", "-").replace(".", "-"), folder) != folder:
                 continue
-            seen.add(known)
             for point in distribution.entry_points:
                 if point.group in (PLUGINS, COMMANDS):
-                    yield Entry(
-                        point.group, point.name, point.value, name, distribution.version or ""
-                    )
+                    value = plain(point.value, 300)
+                    yield Entry(point.group, plain(point.name), value, plain(name), plain(version))
+
+
+def _identity(distribution: Distribution) -> tuple[str, str]:
+    """Return name and version; without METADATA the folder's name, and no version."""
+    name = distribution.metadata["Name"]
+    if name:
+        return name, distribution.metadata["Version"] or ""
+    folder = os.path.basename(str(getattr(distribution, "_path", "")))
+    return folder.partition("-")[0] or "?", ""

@@ -21,11 +21,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import __version__
+from .checks import NAME
 from .contracts import Component
 from .errors import PeninError, PluginError, PluginNotFound, SettingsError
-from .installed import PLUGINS, Entry, contained, installed, load, load_file
+from .installed import PLUGINS, Entry, installed
+from .loading import bounded, contained, load, load_file
+from .locking import Lock, read_lock
 from .records import PluginFailure
-from .registry import Origin, Registered, Registry, one
+from .registry import Found, Origin, Registered, Registry, one
 from .settings import Settings, suggest, validated
 
 log = logging.getLogger(__name__)
@@ -52,6 +55,7 @@ class Plugins:
         self._waiting: dict[str, Entry] = {}
         self._disabled: dict[str, Entry] = {}
         self._active: set[str] = set()
+        self._lock: Lock | None = None
 
     @classmethod
     def load(
@@ -61,10 +65,12 @@ class Plugins:
         files: Sequence[Path] = (),
         discover: bool = True,
         disabled: Iterable[str] = (),
+        lock: Lock | None = None,
     ) -> Plugins:
         """Load the built-ins and ``files``, and find what is installed and not ``disabled``.
 
-        ``names`` are the plugins that penin.toml lists: they are imported now and are active.
+        ``names`` are the plugins that penin.toml lists: they are imported now and are active. With
+        a ``lock``, what is installed is compared with it before it is imported.
 
         Raises:
             SettingsError: one of ``files`` does not exist.
@@ -73,6 +79,7 @@ class Plugins:
         from .builtin import BUILTIN_PLUGINS
 
         plugins = cls()
+        plugins._lock = lock
         for module in BUILTIN_PLUGINS:
             plugins.add(module, module.__name__.rpartition(".")[2], CORE, __version__)
         for path in files:
@@ -85,9 +92,12 @@ class Plugins:
 
     @classmethod
     def of(cls, settings: Settings) -> Plugins:
-        """Load what ``settings`` lists: names of plugins, and files beside penin.toml."""
+        """Load what ``settings`` lists: names of plugins, and files beside penin.toml.
+
+        Raises: as :meth:`load`; SettingsError also for a penin.lock that cannot be read.
+        """
         names, files = listed(settings)
-        return cls.load(names, files=files)
+        return cls.load(names, files=files, lock=read_lock(settings.folder))
 
     def add(self, plugin: object, name: str, distribution: str = "", version: str = "") -> None:
         """Register one plugin whole, or not at all; it is active.
@@ -98,7 +108,8 @@ class Plugins:
         """
         origin = Origin(name, distribution, version)
         try:
-            self._register(plugin, origin)
+            with contained():
+                self._enter(plugin, origin, self._registry.inspect(plugin, origin))
         except PluginError as error:
             raise type(error)(f"plugin {origin}: {error}", hint=error.hint) from error
         self._active.add(name)
@@ -129,6 +140,29 @@ class Plugins:
             instance = component(chosen)
         self._active.add(origin.plugin)
         return instance
+
+    def module(self, name: str) -> object:
+        """Return what plugin ``name`` registered: its module, if it is an installed one.
+
+        Raises:
+            PluginNotFound: it is not installed, or cannot be used; the hint says why.
+        """
+        self._load(name)
+        if name not in self._registry.origins:
+            raise self._not_found("plugin", name, [*self._registry.origins, *self._waiting])
+        return self._registry.plugin(name)
+
+    def loaded(self) -> dict[str, Any]:
+        """Return what stands behind a result: penin's version, the plugins whose code is loaded.
+
+        ``plugins`` is sorted; ``lock`` is the SHA-256 of the penin.lock in force, or None.
+        """
+        origins = self._registry.origins.values()
+        return {
+            "core": __version__,
+            "plugins": sorted(str(origin) for origin in origins if origin.distribution != CORE),
+            "lock": None if self._lock is None else self._lock.digest(),
+        }
 
     def names(self, kind: str) -> list[str]:
         """Return the names of all components of ``kind``, sorted; imports every plugin."""
@@ -169,12 +203,11 @@ class Plugins:
         rows += [_row(_origin(entry), "disabled") for entry in self._disabled.values()]
         return sorted(rows, key=lambda row: (row["distribution"] != CORE, row["name"]))
 
-    def _register(self, plugin: object, origin: Origin) -> None:
+    def _enter(self, plugin: object, origin: Origin, found: Found) -> None:
+        for _, name in found:
+            # A plugin named like the component comes first, in whatever order they load.
+            self._load(name)
         with contained():
-            found = self._registry.inspect(plugin, origin)
-            for _, name in found:
-                # A plugin named like the component comes first, in whatever order they load.
-                self._load(name)
             self._registry.enter(plugin, origin, found)
 
     def _expect(self, entries: Iterable[Entry], disabled: frozenset[str]) -> None:
@@ -185,6 +218,8 @@ class Plugins:
             elif others:
                 claims = " and ".join(f"{e.distribution} {e.version}" for e in (entry, *others))
                 self.broken[name] = Broken(f"{claims} both bring a plugin of this name", "", "")
+            elif why := _unfit(entry):
+                self.broken[name] = Broken(why, entry.distribution, entry.version)
             else:
                 self._waiting[name] = entry
 
@@ -195,7 +230,12 @@ class Plugins:
     def _load(self, name: str) -> None:
         entry = self._waiting.pop(name, None)
         if entry is not None:
-            self._attempt(_origin(entry), lambda: load(entry))
+            self._attempt(_origin(entry), lambda: self._import(entry))
+
+    def _import(self, entry: Entry) -> object:
+        if self._lock is not None:
+            self._lock.check(entry)
+        return load(entry)
 
     def _load_file(self, path: Path) -> None:
         try:
@@ -210,8 +250,10 @@ class Plugins:
 
     def _attempt(self, origin: Origin, find: Callable[[], object]) -> bool:
         """Register what ``find`` returns; if that fails, remember why and go on."""
+        log.debug("loading plugin %s", origin)
         try:
-            self._register(find(), origin)
+            plugin = find()
+            self._enter(plugin, origin, bounded(lambda: self._registry.inspect(plugin, origin)))
         except PluginError as error:
             why = f"{error} ({error.hint})" if error.hint else str(error)
             known = origin.plugin in self.broken or origin.plugin in self._registry.origins
@@ -222,9 +264,7 @@ class Plugins:
         return True
 
     def _activate(self, name: str) -> None:
-        self._load(name)
-        if name not in self._registry.origins:
-            raise self._not_found("plugin", name, [*self._registry.origins, *self._waiting])
+        self.module(name)
         self._active.add(name)
 
     def _find(self, kind: str, name: str) -> Registered:
@@ -257,6 +297,25 @@ def listed(settings: Settings) -> tuple[list[str], list[Path]]:
     files = [item for item in settings.plugins if item.endswith(".py") or "/" in item]
     names = [item for item in settings.plugins if item not in files]
     return names, [settings.folder / Path(file).expanduser() for file in files]
+
+
+def options_of(settings: Settings, kind: str, name: str) -> dict[str, Any]:
+    """Return the table that penin.toml has for component ``name`` of ``kind``."""
+    tables = {
+        "providers": settings.providers,
+        "mutators": settings.mutators,
+        "evaluators": settings.evaluators,
+    }
+    return tables.get(kind, {}).get(name, {})
+
+
+def _unfit(entry: Entry) -> str:
+    """Say why an entry point cannot be a plugin, whatever it leads to; "" where it may be one."""
+    if not NAME.fullmatch(entry.name):
+        return f"{entry.name!r} is no name of a plugin: lower-case letters, digits, - and _"
+    if not entry.version:
+        return "the metadata of its distribution are damaged: install it again"
+    return ""
 
 
 def _origin(entry: Entry) -> Origin:

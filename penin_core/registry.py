@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 import pluggy
@@ -13,6 +14,8 @@ from .contracts import CONTRACTS, Component
 from .errors import PluginConflict, PluginInvalid
 
 REGISTERS = "penin_register_"
+#: Most classes that one hook of one plugin may return.
+MOST = 1000
 
 
 class Origin(NamedTuple):
@@ -85,6 +88,10 @@ class Registry:
         self.components.update(found)
         self.origins[origin.plugin] = origin
 
+    def plugin(self, name: str) -> object:
+        """Return what was registered under ``name``, None where nothing was."""
+        return self._manager.get_plugin(name)
+
     def names(self, kind: str) -> list[str]:
         """Return the names of the components of ``kind``, sorted."""
         return sorted(name for of_kind, name in self.components if of_kind == kind)
@@ -127,7 +134,11 @@ def _collected(hook: Callable[..., Any] | None) -> list[Any]:
         raise PluginInvalid(
             f"{hook.__name__} returned {components!r}", hint="return a list of classes"
         )
-    return list(components)
+    # An iterator that never ends would fill the memory, and nothing could interrupt it.
+    found = list(islice(components, MOST + 1))
+    if len(found) > MOST:
+        raise PluginInvalid(f"{hook.__name__} returned more than {MOST} classes")
+    return found
 
 
 def _summary(component: type[Component]) -> str:

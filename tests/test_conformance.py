@@ -9,6 +9,7 @@ from penin_core import (
     ChatCompletionsProvider,
     Completion,
     EthicsEvidence,
+    Evaluation,
     GuardEvidence,
     Measurement,
     Message,
@@ -105,9 +106,17 @@ class TestModelSwap(MutatorConformance):
     options = {"models": ("echo:other", "scripted:any")}
 
 
+class AfterRace(mutators.Crossover):
+    """The champion crossed with a candidate of a race that it has seen."""
+
+    def __init__(self, options=None):
+        super().__init__(options)
+        best = MutatorConformance.champion.child("race", system="Be brief.", temperature=0.2)
+        self.learn([Evaluation(candidate=best, stage="race", measurement=Measurement(U=0.9))])
+
+
 class TestCrossover(MutatorConformance):
-    component = mutators.Crossover
-    expected_failures = {"test_it_proposes_something": "it learns from a race, and has seen none"}
+    component = AfterRace
 
 
 ANSWERS = [
@@ -261,6 +270,9 @@ def plant(title, base, **members):
     component = type(title, (base,), {"__doc__": "Broken.", **members})
     extra = {"reply": REPLY, "bad": BAD, "component": component, "__module__": __name__}
     return type("Test" + title, (KIT[base],), extra)
+
+def tell(key):
+    raise ValueError(f"the key {key} was not accepted")
 
 class Loose(ComponentOptions):
     model_config = {"extra": "ignore"}
@@ -594,6 +606,61 @@ VIOLATIONS = [
         "missing_evidence_never_counts_as_good",
     ),
     (
+        "Trusting",
+        "Guards",
+        "check=lambda self, evidence: GuardResult(guard='guards_it', ok=evidence != NOTHING and "
+        "(evidence.ethics.ece or 0.0) < 0.01, reason='x')",
+        "part_that_decides_is_never_optional",
+    ),
+    (
+        "Mislabelled",
+        "Mutates",
+        "propose=lambda self, champion, count, rng: "
+        "[champion.child('somebody', temperature=t / 10) for t in range(count)]",
+        "proposals_say_who_made_them",
+    ),
+    (
+        "Hungry",
+        "Mutates",
+        "prepare=lambda self, tasks: setattr(self, 'first', tasks[0])",
+        "learning_from_nothing_is_harmless",
+    ),
+    (
+        "Presuming",
+        "Evaluates",
+        "score=lambda self, task, completions: 0.5 if sum(completions[0].logprobs) < 9 else 0.6",
+        "bare_answer_is_scored_or_named",
+    ),
+    (
+        "Boasting",
+        "Http",
+        "capabilities=lambda self, model: Capabilities(seed=True), "
+        "parameters=lambda self, request: {'temperature': request.temperature}",
+        "what_is_claimed_is_asked_for",
+    ),
+    (
+        "Claiming",
+        "Http",
+        "capabilities=lambda self, model: Capabilities(logprobs=True), "
+        "parameters=lambda self, request: {'seed': request.seed}",
+        "what_is_claimed_is_asked_for",
+    ),
+    (
+        "Blabbing",
+        "Http",
+        "headers=lambda self, key: setattr(self, 'k', key) or {'x': key}, "
+        "decode=lambda self, reply: tell(self.k) if 'usage' not in (reply.body or ()) else "
+        "ChatCompletionsProvider.decode(self, reply)",
+        "key_is_never_in_an_error",
+    ),
+    (
+        "Showing",
+        "Http",
+        "headers=lambda self, key: setattr(self, 'k', key) or {'x': key}, "
+        "__repr__=lambda self: self.k",
+        "key_is_never_in_an_error",
+    ),
+    (
         "Wavering",
         "Guards",
         "check=lambda self, evidence: GuardResult(guard='guards_it', "
@@ -642,10 +709,10 @@ def run_kit(pytester, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
-    def run(source):
+    def run(source, *options):
         pytester.makepyfile(source)
         return pytester.runpytest_subprocess(
-            "-q", "-rA", "--tb=no", "-p", "penin_core.testing.pytest_plugin"
+            "-q", "-rA", "--tb=no", "-p", "penin_core.testing.pytest_plugin", *options
         )
 
     return run
@@ -670,6 +737,126 @@ def test_every_planted_violation_fails_its_clause_and_sound_components_none(run_
     assert ("TestDeclaredInVain", "limit_of_tokens_holds") in failed
     assert by_outcome(result, "XFAIL") == {("TestDeclared", "limit_of_tokens_holds")}
     assert "PASSED" in result.stdout.str().split("test_the_fixture_has_built_ins_only")[0][-90:]
+
+
+SOUND_MODULE = """
+from penin_core import Guard, GuardResult, hookimpl
+
+penin_api = 1
+
+class Says(Guard):
+    "Says no."
+    name = "says"
+    def check(self, evidence):
+        return GuardResult(guard=self.name, ok=False, reason="no")
+
+@hookimpl
+def penin_register_guards():
+    return [Says]
+"""
+MODULES = {
+    # module: source, clause that must fail
+    "heavy": ("import torch\n" + SOUND_MODULE, "import_is_light"),
+    "loud": ("print('hello')\n" + SOUND_MODULE, "import_is_light"),
+    "speechless": (SOUND_MODULE.replace("penin_api = 1", ""), "it_says_which_api_it_speaks"),
+    "future": (SOUND_MODULE.replace("= 1", "= 99"), "it_says_which_api_it_speaks"),
+    "thief": (SOUND_MODULE.replace('"says"', '"sigma"'), "it_registers_whole"),
+    "empty": ("penin_api = 1", "it_registers_whole"),
+    "misspelt": (SOUND_MODULE.replace("_guards()", "_guard()"), "it_registers_whole"),
+    "longwinded": (SOUND_MODULE.replace("Says no.", "Says no, " * 20), "summaries_fit_on_a_line"),
+    "fragile": (
+        SOUND_MODULE + "\n@hookimpl\ndef penin_cycle_finished(report):\n    report.runs[0]\n",
+        "watchers_survive_a_cycle",
+    ),
+}
+COMMANDS = {
+    "no_command": ("def command():\n    pass\n", "it_is_a_click_command"),
+    "unhelpful": ("@click.command()\ndef command():\n    pass\n", "help_explains_it"),
+    "unexplained": (
+        "@click.command()\n@click.option('--x')\ndef command(x):\n    'Do.'\n",
+        "help_explains_it",
+    ),
+    "careless": (
+        "@click.command(context_settings={'ignore_unknown_options': True})\n"
+        "@click.argument('words', nargs=-1)\ndef command(words):\n    'Do.'\n",
+        "wrong_use_is_no_crash",
+    ),
+}
+
+
+def test_every_planted_violation_of_a_module_or_a_command_fails_its_clause(run_kit, pytester):
+    pytester.mkdir("torch").joinpath("__init__.py").write_text("")
+    tests = ["from penin_core.testing import *"]
+    sound = {"sound": (SOUND_MODULE, None)}
+    for name, (source, _) in {**MODULES, **sound}.items():
+        pytester.makepyfile(**{name: source})
+        tests += [f"import {name}", f"class Test{name}(PluginConformance):", f"    plugin = {name}"]
+    greet = "@click.command()\ndef command():\n    'Do.'\n"
+    for name, (source, _) in {**COMMANDS, "polite": (greet, None)}.items():
+        pytester.makepyfile(**{name: "import click\n" + source})
+        tests += [f"from {name} import command as {name}_it"]
+        tests += [f"class Test{name}(CommandConformance):", f"    command = {name}_it"]
+    result = run_kit("\n".join(tests), "-p", "no:cacheprovider", "-o", "pythonpath=.")
+    failed = by_outcome(result, "FAILED")
+    planted = {**MODULES, **COMMANDS}
+    assert {(f"Test{name}", clause) for name, (_, clause) in planted.items()} - failed == set()
+    assert {pair for pair in failed if pair[0] in ("Testsound", "Testpolite")} == set()
+
+
+def test_at_least_sixty_violations_are_planted():
+    assert len(VIOLATIONS) + len(MODULES) + len(COMMANDS) >= 60
+
+
+def test_a_deprecated_hook_argument_is_told_to_its_author(run_kit, pytester):
+    pytester.makepyfile(
+        old="from penin_core import hookimpl\npenin_api = 1\n"
+        "@hookimpl\ndef penin_cycle_started(champion):\n    pass\n"
+    )
+    source = """
+import pytest
+from penin_core import hookspecs
+from penin_core.testing import PluginConformance
+import old
+
+def penin_cycle_started(champion, challengers): pass
+
+@pytest.fixture(autouse=True)
+def later(monkeypatch):
+    warning = DeprecationWarning("champion goes away")
+    spec = hookspecs.hookspec(warn_on_impl_args={"champion": warning})(penin_cycle_started)
+    monkeypatch.setattr(hookspecs, "penin_cycle_started", spec)
+
+class TestOld(PluginConformance):
+    plugin = old
+"""
+    result = run_kit(source, "-o", "pythonpath=.")
+    assert ("TestOld", "it_takes_no_deprecated_argument") in by_outcome(result, "FAILED")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("TestMine.test_price_is_stated = lambda self: None", "replaces test_price_is_stated"),
+        ("TestMine.ask = lambda self: None", "replaces ask"),
+        ("del LocalProviderConformance.test_price_is_stated", "replaces test_price_is_stated"),
+        ("LocalProviderConformance.test_price_is_stated = None", "replaces test_price_is_stated"),
+        ("TestMine.expected_failures = {'test_price_is_stated': ''}", "needs a reason"),
+    ],
+    ids=["replaced", "helper", "deleted from the kit", "removed from the kit", "excused"],
+)
+def test_a_kit_that_is_weakened_later_stops_the_run(run_kit, change, message):
+    source = f"""
+from penin_core.testing import LocalProviderConformance
+from penin_core.testing.fakes import Echo
+
+class TestMine(LocalProviderConformance):
+    component = Echo
+
+{change}
+"""
+    result = run_kit(source)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert message in result.stderr.str()
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from penin_core import PluginInvalid
-from penin_core.installed import COMMANDS, PLUGINS, Entry, contained, installed, load, load_file
+from penin_core.installed import COMMANDS, PLUGINS, Entry, installed
 from penin_core.testing.fakes import write_distribution
 
 HOUR = 3_600_000_000_000
@@ -170,53 +169,18 @@ def test_a_warm_cache_needs_no_importlib_metadata(site, cache):
     assert outputs[-1].endswith("False\n")
 
 
-def entry(value: str) -> Entry:
-    return Entry("penin", "x", value, "penin-x", "1.0")
+def test_names_that_could_drive_a_terminal_are_made_plain(site):
+    write_distribution(site, "penin-red", "1\x1b[31m", plugins={"red\x07": "red"})
+    (entry,) = [entry for entry in installed(PLUGINS) if entry.distribution == "penin-red"]
+    assert "".join(entry).isprintable()
 
 
-def test_load_follows_attributes_and_ignores_extras():
-    assert load(entry("os.path:join")) is os.path.join
-    assert load(entry("os.path")) is os.path
-    assert load(entry("json [extra]")) is json
+def test_two_copies_of_a_distribution_in_one_folder_are_both_told(site):
+    write_distribution(site, "penin-acme", "3.0", plugins={"acme": "penin_acme"})
+    assert sorted(entry.version for entry in installed(PLUGINS)) == ["2.5", "3.0"]
 
 
-@pytest.mark.parametrize("value", ["no_such_module_x", "os:no_such", "", ":x", "os:path.nothing"])
-def test_load_names_what_is_wrong(value):
-    with pytest.raises(PluginInvalid, match="Error"):
-        load(entry(value))
-
-
-def test_what_a_plugin_prints_goes_to_stderr(tmp_path, capsys):
-    (tmp_path / "loud.py").write_text("print('hello')")
-    load_file(tmp_path / "loud.py")
-    assert capsys.readouterr() == ("", "hello\n")
-
-
-def test_a_failed_file_leaves_no_module(tmp_path):
-    (tmp_path / "half.py").write_text("raise SystemExit(3)")
-    with pytest.raises(PluginInvalid, match="SystemExit: 3"):
-        load_file(tmp_path / "half.py")
-    assert not [name for name in sys.modules if name.endswith("_half")]
-
-
-def test_two_files_of_one_name_are_two_modules(tmp_path):
-    for folder in ("a", "b"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "metric.py").write_text(f"WHERE = {folder!r}")
-    first, second = (load_file(tmp_path / folder / "metric.py") for folder in ("a", "b"))
-    assert (first.WHERE, second.WHERE) == ("a", "b")
-    assert first.__name__ != second.__name__
-
-
-def test_ctrl_c_is_never_contained():
-    with pytest.raises(KeyboardInterrupt), contained():
-        raise KeyboardInterrupt
-
-
-def test_an_error_whose_message_fails_is_contained():
-    class Nasty(Exception):
-        def __str__(self):
-            raise RuntimeError("no message for you")
-
-    with pytest.raises(PluginInvalid, match=r"^Nasty$"), contained():
-        raise Nasty
+def test_a_distribution_without_metadata_goes_by_its_folder_and_has_no_version(site):
+    (site / "penin_acme-2.5.dist-info" / "METADATA").unlink()
+    (entry,) = installed(PLUGINS)
+    assert (entry.distribution, entry.version) == ("penin_acme", "")

@@ -1,5 +1,6 @@
 """A plugin is loaded whole or not at all, and a broken one is listed and harms nobody."""
 
+import itertools
 import logging
 import sys
 import textwrap
@@ -174,6 +175,10 @@ REFUSED = {
         "sets optionalhook",
     ),
     "forgotten return": (plugin(penin_register_guards=hookimpl(lambda: None)), "returned None"),
+    "endless classes": (
+        plugin(penin_register_guards=hookimpl(lambda: itertools.repeat(Nod))),
+        "returned more than 1000 classes",
+    ),
     "hook that raises": (plugin(penin_register_guards=hookimpl(lambda: 1 / 0)), "ZeroDivision"),
     "hook that exits": (plugin(penin_register_guards=hookimpl(lambda: sys.exit(3))), "SystemExit"),
     "not a class": (bringing("guards", Nod()), "is not a subclass of Guard"),

@@ -6,6 +6,8 @@ those of plugins in the metadata of what is installed.
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -31,6 +33,8 @@ COMMANDS = {
     "status": "Show champion, budget, and how much evidence is left.",
     "why": "Explain the decision about a run.",
     "replay": "Derive the decision about a run again.",
+    "report": "Write the decision about a run as one file to send on.",
+    "finetune": "Train a model on your examples, so that it competes like any other challenger.",
     "doctor": "Check the machine and the state directory.",
     "ledger": "Verify the ledger.",
     "tasks": "Check a file of tasks, or write down its splits.",
@@ -39,7 +43,13 @@ COMMANDS = {
     "plugins": "List plugins, what they provide, and what is wrong with them.",
 }
 
+#: What the name of a plugin's command looks like.
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
 INTERRUPTED = 130
+
+#: Seconds that threads of plugins get to end, when a command is done.
+GRACE = 3.0
 
 
 class UnknownCommand(click.UsageError):
@@ -104,7 +114,7 @@ def _of_plugins() -> dict[str, list[Entry]]:
 
     found: dict[str, list[Entry]] = {}
     for entry in installed(GROUP):
-        if entry.name not in COMMANDS and entry.name.isprintable():
+        if entry.name not in COMMANDS and NAME.fullmatch(entry.name):
             found.setdefault(entry.name, []).append(entry)
     return found
 
@@ -116,14 +126,18 @@ def _summary(entries: list[Entry]) -> str:
 def _load(entries: list[Entry]) -> click.Command:
     """Import the command of a plugin; its failures name it, and no other command has them."""
     from penin_core.errors import PluginConflict, PluginError, PluginInvalid
-    from penin_core.installed import load
+    from penin_core.loading import load
+    from penin_core.locking import lock_in_force
 
     entry = entries[0]
     if len(entries) > 1:
         raise PluginConflict(
             f"command {entry.name!r} comes {_summary(entries)}", hint="uninstall one of them"
         )
+    lock = lock_in_force()
     try:
+        if lock is not None:
+            lock.check(entry)
         command = load(entry)
     except PluginError as error:
         raise PluginInvalid(
@@ -154,7 +168,24 @@ def penin(ctx: click.Context, debug: bool) -> None:
 
 def main() -> None:
     """Run penin and end the process with one of the documented exit codes."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if _left_behind():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _left_behind() -> list[str]:
+    """Return the threads that would keep the process from ending, after they had time to."""
+    threading = sys.modules.get("threading")
+    if threading is None:
+        return []
+    threads = [t for t in threading.enumerate() if not t.daemon]
+    others = [t for t in threads if t is not threading.main_thread()]
+    for thread in others:
+        thread.join(GRACE / len(others))
+    return [thread.name for thread in others if thread.is_alive()]
 
 
 def run(args: Sequence[str]) -> int:

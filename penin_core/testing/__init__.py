@@ -24,23 +24,33 @@ if TYPE_CHECKING:
         MutatorConformance,
     )
     from .fakes import Echo, Scripted
+    from .finetuner_conformance import HttpFineTunerConformance, LocalFineTunerConformance
+    from .plugin_conformance import CommandConformance, PluginConformance
     from .provider_conformance import HttpProviderConformance, LocalProviderConformance
 
 __all__ = [
+    "CommandConformance",
     "Conformance",
     "Echo",
     "EvaluatorConformance",
     "GuardConformance",
+    "HttpFineTunerConformance",
     "HttpProviderConformance",
+    "LocalFineTunerConformance",
     "LocalProviderConformance",
     "MutatorConformance",
+    "PluginConformance",
     "Scripted",
 ]
 
 _ELSEWHERE = {
+    "CommandConformance": "plugin_conformance",
     "Echo": "fakes",
+    "HttpFineTunerConformance": "finetuner_conformance",
     "HttpProviderConformance": "provider_conformance",
+    "LocalFineTunerConformance": "finetuner_conformance",
     "LocalProviderConformance": "provider_conformance",
+    "PluginConformance": "plugin_conformance",
     "Scripted": "fakes",
 }
 

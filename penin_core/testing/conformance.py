@@ -18,7 +18,6 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from inspect import getattr_static
 from typing import Any, ClassVar
 
 import numpy as np
@@ -32,13 +31,12 @@ from penin_core import (
     GuardEvidence,
     GuardResult,
     Measurement,
+    PeninError,
     Request,
     Task,
 )
-from penin_core.checks import check_component
 
-#: The modules whose clauses nobody replaces.
-KITS = (__name__, "penin_core.testing.provider_conformance")
+from .kits import Conformance as Conformance
 
 TASKS = (
     Task(id="red", input="What colour is blood?", expected="red", group="a", consent=True),
@@ -57,55 +55,6 @@ GOOD = GuardEvidence(
     risk_history=tuple(0.5 * 0.8**step for step in range(10)),
 )
 NOTHING = GuardEvidence(candidate=Measurement(), champion=Measurement(), ethics=EthicsEvidence())
-
-
-class Conformance:
-    """Shared by all kits: the class under test, its options, and what it is known to miss."""
-
-    kind: ClassVar[str]
-    component: ClassVar[type[Any]]
-    options: ClassVar[Mapping[str, Any]] = {}
-    expected_failures: ClassVar[Mapping[str, str]] = {}
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Refuse a test class that weakens its kit."""
-        super().__init_subclass__(**kwargs)
-        kit = next(base for base in cls.__mro__ if base.__module__ in KITS)
-        clauses = {name for name in dir(kit) if name.startswith("test_")}
-        for name in sorted({*clauses, "_expect_failure"}):
-            if getattr_static(cls, name) is not getattr_static(kit, name):
-                raise TypeError(f"{cls.__name__} replaces {name}: declare it in expected_failures")
-        for name, why in cls.expected_failures.items():
-            if name not in clauses:
-                raise TypeError(f"{cls.__name__}.expected_failures: there is no clause {name}")
-            if not why.strip():
-                raise TypeError(f"{cls.__name__}.expected_failures: {name} needs a reason")
-
-    @pytest.fixture(autouse=True)
-    def _expect_failure(self, request: pytest.FixtureRequest) -> None:
-        if why := self.expected_failures.get(request.function.__name__):
-            request.node.add_marker(pytest.mark.xfail(reason=why, strict=True))
-
-    @pytest.fixture
-    def made(self) -> Iterator[Any]:
-        """The component under test, built from ``options`` and closed once."""
-        made = self.component(self.component.Options(**self.options))
-        yield made
-        made.close()
-
-    def test_class_follows_the_contract(self) -> None:
-        """Name, docstring, options, methods and parameters are those of the contract."""
-        check_component(self.kind, self.component)
-
-    def test_unknown_option_is_refused(self) -> None:
-        """A misspelt key in penin.toml must not be dropped in silence."""
-        with pytest.raises(ValueError, match="no_such_option"):
-            self.component.Options(**{**self.options, "no_such_option": 1})
-
-    def test_options_cannot_change(self, made: Any) -> None:
-        """What was validated stays as it was."""
-        with pytest.raises(ValueError, match=r"frozen|no field|not have"):
-            made.options.no_such_option = 1
 
 
 class MutatorConformance(Conformance):
@@ -157,6 +106,16 @@ class MutatorConformance(Conformance):
         """From each other and from the champion: measuring the same twice is waste."""
         hashes = [candidate.hash for candidate in self.propose()]
         assert len({*hashes, self.champion.hash}) == len(hashes) + 1
+
+    def test_proposals_say_who_made_them(self) -> None:
+        """The ledger and ``penin why`` name the origin of every candidate."""
+        assert {candidate.origin for candidate in self.propose()} <= {self.component.name}
+
+    def test_learning_from_nothing_is_harmless(self, made: Any) -> None:
+        """A race may end before anything was measured."""
+        made.prepare(())
+        made.learn(())
+        assert len(list(made.propose(self.champion, 2, np.random.default_rng(7)))) <= 2
 
     def test_champion_stays_what_it_is(self) -> None:
         """Its nested values, too."""
@@ -212,6 +171,22 @@ class EvaluatorConformance(Conformance):
         """Whatever the model says."""
         score = self.score(made, text)
         assert math.isfinite(score)
+        assert 0.0 <= score <= 1.0
+
+    def test_bare_answer_is_scored_or_named(self, made: Any) -> None:
+        """Without log-probabilities, costs and all else that is optional in a Completion.
+
+        The error says in words what is missing: a PeninError or a ValueError, not a TypeError that
+        came about.
+        """
+        bare = [
+            Completion(text=answer.text, model=answer.model, tokens_in=1, tokens_out=1)
+            for answer in self.answers(made, "red")
+        ]
+        try:
+            score = float(made.score(self.task, bare))
+        except (PeninError, ValueError):
+            return
         assert 0.0 <= score <= 1.0
 
     def test_same_answers_same_score(self, made: Any) -> None:
@@ -272,10 +247,55 @@ class GuardConformance(Conformance):
         assert isinstance(result, GuardResult)
         assert not (result.ok and result.measured)
 
+    def test_part_that_decides_is_never_optional(self, made: Any) -> None:
+        """What alone turns ``good`` into a veto must, when it is missing, not count as good."""
+        for place in differing(self.good, self.bad):
+            if _passes(made, replaced(self.good, place, part_of(self.bad, place))):
+                continue
+            missing = () if place == ("risk_history",) else None
+            assert not _passes(made, replaced(self.good, place, missing)), f"without {place}"
+
     def test_same_evidence_same_answer(self, made: Any) -> None:
         """A verdict can be derived again."""
         assert made.check(self.good) == made.check(self.good)
         assert made.check(self.bad) == made.check(self.bad)
+
+
+#: Where a part of the evidence stands: ("ethics", "ece"), ("risk_history",).
+Place = tuple[str, ...]
+
+
+def differing(good: GuardEvidence, bad: GuardEvidence) -> list[Place]:
+    """Return the parts in which ``bad`` differs and that may be missing in an evidence."""
+    places: list[Place] = [("ethics", name) for name in EthicsEvidence.model_fields]
+    optional = [n for n, field in Measurement.model_fields.items() if field.default is None]
+    places += [(owner, name) for owner in ("candidate", "champion") for name in optional]
+    places += [("risk_history",)]
+    may_miss = [p for p in places if part_of(NOTHING, p) in (None, ())]
+    return [place for place in may_miss if part_of(good, place) != part_of(bad, place)]
+
+
+def part_of(evidence: GuardEvidence, place: Place) -> Any:
+    """Return one part of an evidence."""
+    value: Any = evidence
+    for name in place:
+        value = getattr(value, name)
+    return value
+
+
+def replaced(evidence: GuardEvidence, place: Place, value: Any) -> GuardEvidence:
+    """Return ``evidence`` with another value at ``place``."""
+    name, *inner = place
+    changed = getattr(evidence, name).model_copy(update={inner[0]: value}) if inner else value
+    return evidence.model_copy(update={name: changed})
+
+
+def _passes(made: Any, evidence: GuardEvidence) -> bool:
+    try:
+        result = made.check(evidence)
+    except Exception:
+        return False
+    return bool(result.ok and result.measured)
 
 
 def completion(text: str) -> Completion:

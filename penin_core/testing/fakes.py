@@ -7,8 +7,10 @@ token is a word.
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 
 from pydantic import Field
@@ -128,12 +130,19 @@ def write_distribution(
     """
     info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
     lines = ["[penin]", *(f"{key} = {value}" for key, value in (plugins or {}).items())]
     lines += ["[penin.commands]", *(f"{key} = {value}" for key, value in (commands or {}).items())]
-    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
-    for module, source in (modules or {}).items():
-        (folder / f"{module}.py").write_text(source, encoding="utf-8")
+    files = {
+        f"{info.name}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info.name}/entry_points.txt": "\n".join(lines) + "\n",
+        **{f"{module}.py": source for module, source in (modules or {}).items()},
+    }
+    record = []
+    for path, text in files.items():
+        (folder / path).write_text(text, encoding="utf-8")
+        digest = base64.urlsafe_b64encode(sha256(text.encode()).digest()).decode().rstrip("=")
+        record.append(f"{path},sha256={digest},{len(text.encode())}\n")
+    (info / "RECORD").write_text("".join(record) + f"{info.name}/RECORD,,\n", encoding="utf-8")
 
 
 def _words_in(request: Request) -> int:

@@ -75,6 +75,14 @@ class HttpProviderConformance(ProviderConformance):
         body = made.encode(self.ask(logprobs=True)).body or {}
         assert set(made.capabilities(self.model).refused) & body.keys() == set()
 
+    def test_what_is_claimed_is_asked_for(self, made: Any) -> None:
+        """A seed, or log-probabilities, that a model is said to have are asked for."""
+        able = made.capabilities(self.model)
+        if able.seed and "seed" not in able.refused:
+            assert made.encode(self.ask(seed=7)) != made.encode(self.ask(seed=8))
+        if able.logprobs and "logprobs" not in able.refused:
+            assert made.encode(self.ask(logprobs=True)) != made.encode(self.ask(logprobs=False))
+
     def test_sample_reply_is_read(self, made: Any) -> None:
         """The real answer has a text, a model and token counts."""
         completion = made.decode(Reply(status=200, body=self.reply))
@@ -104,6 +112,20 @@ class HttpProviderConformance(ProviderConformance):
             assert any(KEY in value for value in made.headers(KEY).values())
         assert KEY not in repr(made.encode(self.ask()))
         assert KEY not in repr(made.options)
+
+    def test_key_is_never_in_an_error(self, made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Errors are printed, logged and recorded."""
+        if self.component.key_env:
+            monkeypatch.setenv(self.component.key_env, KEY)
+        made.headers(KEY)
+        for body in (*with_one_part_missing(self.reply), {}, [], None, {"error": {"code": 401}}):
+            said = ""
+            try:
+                made.decode(Reply(status=200, body=body))
+            except READABLE as error:
+                said = f"{error!s} {error!r} {getattr(error, 'hint', '')}"
+            assert KEY not in said
+        assert KEY not in repr(made)
 
     def test_streams_if_it_says_so(self, made: Any) -> None:
         """A capability that is claimed is shown."""

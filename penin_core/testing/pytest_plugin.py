@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +11,16 @@ if TYPE_CHECKING:
     from penin_core.plugins import Plugins
 
 pytest.register_assert_rewrite(
-    "penin_core.testing.conformance", "penin_core.testing.provider_conformance"
+    *(
+        f"penin_core.testing.{name}"
+        for name in (
+            "conformance",
+            "finetuner_conformance",
+            "kits",
+            "plugin_conformance",
+            "provider_conformance",
+        )
+    )
 )
 
 
@@ -20,3 +30,17 @@ def penin_plugins() -> Plugins:
     from penin_core.plugins import Plugins
 
     return Plugins.load(discover=False)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Stop where a kit was weakened after its test class was made."""
+    kits = sys.modules.get("penin_core.testing.kits")
+    if kits is None:
+        return
+    classes = {item.cls: None for item in items if isinstance(item, pytest.Function) and item.cls}
+    try:
+        for cls in classes:
+            if issubclass(cls, kits.Kit):
+                kits.refuse_weakened(cls)
+    except TypeError as error:
+        raise pytest.UsageError(str(error)) from error
