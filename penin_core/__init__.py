@@ -19,7 +19,9 @@ if TYPE_CHECKING:
         Evaluator,
         FineTuner,
         Guard,
+        HttpFineTuner,
         HttpProvider,
+        LocalFineTuner,
         LocalProvider,
         Mutator,
         Provider,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from .errors import (
         BudgetExceeded,
         EvaluationFailed,
+        FineTuningUnavailable,
         LedgerInvalid,
         PeninError,
         PluginConflict,
@@ -44,7 +47,10 @@ if TYPE_CHECKING:
         SettingsError,
         StateError,
         SuiteError,
+        TrainingFailed,
+        TrainingStopped,
     )
+    from .finetuning import finetune_and_evolve
     from .hookspecs import PLUGIN_API, hookimpl
     from .league.decision import decide_promotion
     from .league.promotion import LeagueOrchestrator
@@ -55,6 +61,7 @@ if TYPE_CHECKING:
     from .omega.scoring import ema, linf_harmonic, normalize_series, score_gate
     from .omega.sr import sr_omega
     from .omega.tuner import OnlineTuner
+    from .pages.site import Page, Views
     from .records import (
         AxisResult,
         Call,
@@ -71,6 +78,7 @@ if TYPE_CHECKING:
         FilePart,
         GuardEvidence,
         GuardResult,
+        JobState,
         Measurement,
         Message,
         PluginFailure,
@@ -83,8 +91,14 @@ if TYPE_CHECKING:
         RunSummary,
         Task,
         TaskRow,
+        TrainedModel,
+        TrainingCapabilities,
+        TrainingExample,
+        TrainingJob,
+        TrainingProgress,
         Wait,
     )
+    from .responses_api import decode_response, decode_response_event, encode_response
     from .runners import evolve_one_cycle
     from .suites import Suite, example_of
 
@@ -95,11 +109,12 @@ _HOME = {
         "builtin.mutators": "generate_param_sweeps generate_prompt_variants",
         "chat_completions": "ChatCompletionsProvider",
         "contracts": "Component ComponentOptions Evaluator FineTuner Guard "
-        "HttpProvider LocalProvider Mutator Provider Steps",
-        "errors": "BudgetExceeded EvaluationFailed LedgerInvalid PeninError PluginConflict "
-        "PluginError PluginInvalid PluginNotFound PromotionRefused ProviderAuthError "
-        "ProviderBadReply ProviderError ProviderRateLimited ProviderRefused ProviderUnavailable "
-        "SettingsError StateError SuiteError",
+        "HttpFineTuner HttpProvider LocalFineTuner LocalProvider Mutator Provider Steps",
+        "errors": "BudgetExceeded EvaluationFailed FineTuningUnavailable LedgerInvalid PeninError "
+        "PluginConflict PluginError PluginInvalid PluginNotFound PromotionRefused "
+        "ProviderAuthError ProviderBadReply ProviderError ProviderRateLimited ProviderRefused "
+        "ProviderUnavailable SettingsError StateError SuiteError TrainingFailed TrainingStopped",
+        "finetuning": "finetune_and_evolve",
         "hookspecs": "PLUGIN_API hookimpl",
         "league.decision": "decide_promotion",
         "league.promotion": "LeagueOrchestrator",
@@ -110,10 +125,13 @@ _HOME = {
         "omega.scoring": "ema linf_harmonic normalize_series score_gate",
         "omega.sr": "sr_omega",
         "omega.tuner": "OnlineTuner",
+        "pages.site": "Page Views",
         "records": "AxisResult Call Candidate Capabilities Completion Configuration Confirmation "
         "CycleReport Decision EthicsEvidence Evaluation Example FilePart GuardEvidence GuardResult "
-        "Measurement Message PluginFailure Price Progress Record Reply Request RunRecord "
-        "RunSummary Task TaskRow Wait",
+        "JobState Measurement Message PluginFailure Price Progress Record Reply Request RunRecord "
+        "RunSummary Task TaskRow TrainedModel TrainingCapabilities TrainingExample TrainingJob "
+        "TrainingProgress Wait",
+        "responses_api": "decode_response decode_response_event encode_response",
         "runners": "evolve_one_cycle",
         "suites": "Suite example_of",
     }.items()
@@ -142,17 +160,22 @@ __all__ = [
     "Example",
     "FilePart",
     "FineTuner",
+    "FineTuningUnavailable",
     "Guard",
     "GuardEvidence",
     "GuardResult",
+    "HttpFineTuner",
     "HttpProvider",
+    "JobState",
     "LeagueOrchestrator",
     "LedgerInvalid",
+    "LocalFineTuner",
     "LocalProvider",
     "Measurement",
     "Message",
     "Mutator",
     "OnlineTuner",
+    "Page",
     "PeninError",
     "PluginConflict",
     "PluginError",
@@ -182,14 +205,26 @@ __all__ = [
     "Task",
     "TaskBattery",
     "TaskRow",
+    "TrainedModel",
+    "TrainingCapabilities",
+    "TrainingExample",
+    "TrainingFailed",
+    "TrainingJob",
+    "TrainingProgress",
+    "TrainingStopped",
+    "Views",
     "WORMLedger",
     "Wait",
     "caos_plus",
     "compute_ethics_attestation",
     "decide_promotion",
+    "decode_response",
+    "decode_response_event",
     "ema",
+    "encode_response",
     "evolve_one_cycle",
     "example_of",
+    "finetune_and_evolve",
     "generate_param_sweeps",
     "generate_prompt_variants",
     "hookimpl",

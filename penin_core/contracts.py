@@ -7,7 +7,7 @@ how to score the answers; neither calls a model. The engine owns the wire, the c
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -27,14 +27,19 @@ from .records import (
     Reply,
     Request,
     Task,
+    TrainedModel,
+    TrainingCapabilities,
+    TrainingExample,
+    TrainingJob,
+    TrainingProgress,
     Wait,
 )
 
 if TYPE_CHECKING:
     import numpy as np
 
-#: A multi-step operation: it yields what it wants done and is sent the reply to each call.
-Steps = Generator[Call | Wait | Progress, Reply | None, Any]
+#: A multi-step operation: it yields what it wants done, and is sent the Reply to each Call.
+Steps = Generator[Call | Wait | Progress, Any, Any]
 
 
 class ComponentOptions(BaseModel):
@@ -87,7 +92,7 @@ class HttpProvider(Provider):
     base_url: ClassVar[str] = ""
     base_url_env: ClassVar[str] = ""
     #: The environment variable that holds the key; empty for a service without keys.
-    key_env: ClassVar[str] = ""
+    key_env: str = ""
 
     @abstractmethod
     def encode(self, request: Request) -> Call:
@@ -136,6 +141,9 @@ class Evaluator(Component):
     deep: ClassVar[bool] = False
     #: Whether the value counts as 1 - value in its axis (an error, such as ECE).
     lower_is_better: ClassVar[bool] = False
+    #: Whether a score of 1 says that one answer keeps to a form, which needs no reference; see
+    #: ``demand``.
+    verifies: ClassVar[bool] = False
 
     def prepare(self, tasks: Sequence[Task], baseline: Mapping[str, float]) -> None:
         """Look, once, at the tasks of the ``select`` split and the frozen baseline of the costs."""
@@ -152,6 +160,10 @@ class Evaluator(Component):
     def applies(self, task: Task) -> bool:
         """Say whether this evaluator can score ``task`` at all."""
         return True
+
+    def demand(self, task: Task) -> str:
+        """Say in a sentence, to the model, which form an answer must have; for verifiers."""
+        return "it does not have the form that was asked for."
 
     def variants(self, task: Task, rng: np.random.Generator) -> Sequence[Task]:
         """Return the forms of ``task`` to ask; the task itself unless overridden.
@@ -185,31 +197,109 @@ class Guard(Component):
 
 
 class FineTuner(Component):
-    """Trains a model at a service; every method but the first is a multi-step operation."""
+    """Trains models. Derive from one of the two kinds below.
+
+    A fine-tuner has the name of the provider that serves what it trains. The core reads and checks
+    the data, keeps the books and the ledger, and asks for nothing but this: what can be trained,
+    how long an example is, and the training itself.
+    """
+
+    #: What can be set for a training: a frozen model with defaults; an unknown name is refused.
+    #: The number of passes over the data, where there is one, is called ``n_epochs``.
+    Hyperparams: ClassVar[type[ComponentOptions]] = ComponentOptions
 
     @abstractmethod
-    def capabilities(self, model: str) -> Capabilities:
-        """Say what can be trained; raise ProviderRefused with the reason where nothing can."""
+    def capabilities(self, model: str) -> TrainingCapabilities:
+        """Say what can be trained on ``model``.
+
+        Raises:
+            FineTuningUnavailable: nothing can, or not this model; the message says why, and since
+                when. Raised before anything is sent.
+        """
+
+    @abstractmethod
+    def tokens(self, model: str, example: TrainingExample) -> int:
+        """Return how long ``example`` is for ``model``, prompt and answer; high rather than low.
+
+        The core refuses every row that is longer than ``capabilities(model).context_tokens``, by
+        its line, and reckons the price of a training with it.
+        """
+
+
+class LocalFineTuner(FineTuner):
+    """Trains in this process, and leaves files that the LocalProvider of the same name can load.
+
+    The trained files become an artifact of the project, named by a hash that covers their content
+    and their lineage. A configuration names it as ``adapter = "sha256:..."``. Before a request
+    reaches ``generate`` of the provider, the core has checked those files against the hash and put
+    the absolute path of their folder in place of the name: ``Path(request.adapter)`` holds what
+    ``TrainedModel.files`` listed, under the same names. A batch has one adapter only. The core
+    says nothing of formats, except that nothing in a file may run when it is loaded.
+    """
+
+    @abstractmethod
+    def train(self, job: TrainingJob, watch: Callable[[TrainingProgress], None]) -> TrainedModel:
+        """Train ``job.model`` on ``job.train`` and return which files in ``job.folder`` to keep.
+
+        ``watch`` is called after every step of optimisation, or once a second where steps are
+        shorter, always from the thread that called ``train``. It raises TrainingStopped when the
+        user interrupts or cancels: write a checkpoint if that is quick, and let it pass.
+
+        ``job.folder`` exists, belongs to this job alone and survives a killed process. Write a
+        checkpoint into it now and then (a minute's work is what may be lost), aside and renamed,
+        so that it is whole or absent. A call with the same job goes on from there: with the same
+        seed the result is the one that an uninterrupted training has.
+
+        ``job.validation`` may be empty: then hold back what early stopping and calibration need
+        from ``job.train``, by ``job.seed``. Nothing is drawn but by that seed.
+
+        Raises:
+            TrainingStopped: passed on from ``watch``.
+            TrainingFailed: the loss is not finite, say; checkpoints stay for whoever looks.
+            OSError: the disk is full; the core explains it. What was written before stays whole.
+        """
+
+
+class HttpFineTuner(FineTuner):
+    """Trains at the service of the HttpProvider of the same name; all but two are operations.
+
+    An operation is a generator (see ``Steps``), carried out with the base URL and the key of that
+    provider. It makes no more calls than it must: the core polls, waits and remembers.
+    """
 
     @abstractmethod
     def upload_data(self, train: bytes, validation: bytes | None) -> Steps:
-        """Upload JSON Lines; return the ids of the files."""
+        """Upload JSON Lines of ``{"messages": [...]}``; return the ids of the files, a tuple."""
 
     @abstractmethod
-    def create_job(self, model: str, files: Sequence[str], hyperparams: Mapping[str, Any]) -> Steps:
-        """Start a job; return its id."""
+    def create_job(
+        self, model: str, files: Sequence[str], hyperparams: Mapping[str, Any], key: str
+    ) -> Steps:
+        """Start one job and return its id.
+
+        ``hyperparams`` are those of ``Hyperparams``, complete. ``key`` (32 hex digits) identifies
+        the job for ever: store it with the job (as metadata, as suffix), for ``find_job``.
+        """
+
+    @abstractmethod
+    def find_job(self, key: str) -> Steps:
+        """Return the id of the job that carries ``key``, or None where the service has none.
+
+        Asked where a process died between creating a job and writing down its id. Raise
+        FineTuningUnavailable where the service cannot be asked: nothing is then created again.
+        """
 
     @abstractmethod
     def get_job(self, job_id: str) -> Steps:
-        """Return the job's state as a mapping with ``status``."""
+        """Return a JobState. A status that the service invented yesterday reads as "unknown"."""
 
     @abstractmethod
     def get_model(self, job_id: str) -> Steps:
-        """Return the name of the trained model."""
+        """Return the name under which the provider serves the trained model."""
 
     @abstractmethod
     def cancel(self, job_id: str) -> Steps:
-        """Stop the job."""
+        """Ask the service to stop the job; it is over when ``get_job`` says so."""
 
 
 #: Hook suffix -> base class.

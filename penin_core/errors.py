@@ -14,8 +14,11 @@
     │   ├── ProviderRateLimited      1  try again later (429)
     │   ├── ProviderUnavailable      1  time-out, connection trouble, 5xx
     │   ├── ProviderRefused          1  can never succeed as it stands (4xx, context limit)
+    │   │   └── FineTuningUnavailable  1  this model, or any model there, cannot be fine-tuned
     │   └── ProviderBadReply         1  the service answered something that cannot be read
     ├── EvaluationFailed             1  too little could be measured to say anything
+    ├── TrainingFailed               1  a training ended without a model
+    ├── TrainingStopped              1  a training was interrupted or cancelled on request
     ├── StateError                   1  the state directory cannot be used
     ├── PromotionRefused             3  a gate or the evidence says no
     ├── BudgetExceeded               4  money or time is used up
@@ -75,6 +78,10 @@ class ProviderError(PeninError):
     transient: ClassVar[bool] = False
     #: Seconds that the service asked to wait (``Retry-After``), if it said so.
     retry_after: float | None = None
+    #: What the service itself calls the error, if it said so.
+    code: str = ""
+    #: The HTTP status of its answer, if there was one.
+    status: int | None = None
 
 
 class ProviderAuthError(ProviderError):
@@ -97,12 +104,24 @@ class ProviderRefused(ProviderError):
     """The request can never succeed as it stands."""
 
 
+class FineTuningUnavailable(ProviderRefused):
+    """This model, or any model of this provider, cannot be fine-tuned."""
+
+
 class ProviderBadReply(ProviderError):
     """The service answered something that cannot be read."""
 
 
 class EvaluationFailed(PeninError):
     """Too little could be measured to say anything."""
+
+
+class TrainingFailed(PeninError):
+    """A training ended without a model."""
+
+
+class TrainingStopped(PeninError):
+    """A training was interrupted or cancelled on request."""
 
 
 class StateError(PeninError):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from penin_core.canonical import canonical_json
-from penin_core.contracts import Evaluator, Guard, Mutator, Provider
+from penin_core.contracts import Evaluator, FineTuner, Guard, Mutator, Provider
 from penin_core.errors import SettingsError
 from penin_core.league.promotion import LeagueOrchestrator
 from penin_core.ledger.store import WORMLedger
@@ -75,6 +75,12 @@ class Project:
         names = self.settings.evolve.mutators
         return [self._make("mutators", name, options.get(name, {})) for name in names]
 
+    def finetuner(self, name: str) -> FineTuner:
+        """Return the fine-tuner of the provider ``name``."""
+        made = self._make("finetuners", name, {})
+        assert isinstance(made, FineTuner)
+        return made
+
     def _make(self, kind: str, name: str, options: Mapping[str, Any]) -> Any:
         if (kind, name) not in self._made:
             self._made[kind, name] = self.plugins.create(kind, name, options)
@@ -91,7 +97,7 @@ class Project:
 
     def league(self, ledger: WORMLedger) -> LeagueOrchestrator:
         """Return the orchestrator of this project's champion."""
-        return LeagueOrchestrator(self.state, ledger)
+        return LeagueOrchestrator(self.state, ledger, owner=self.settings.ledger.owner)
 
     def failure(self, kind: str, name: str, error: object, consequence: str) -> PluginFailure:
         """Return the record of a plugin that failed, with its distribution and version."""

@@ -9,9 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StringConstraints,
+)
 
 from .canonical import digest
 
@@ -23,6 +32,20 @@ Verdict = Literal["promote", "canary", "rollback", "fail"]
 Split = Literal["select", "confirm", "ood", "composed"]
 Claim = Literal["better", "cheaper"]
 EvidenceMode = Literal["anytime", "horizon"]
+#: A file's name without any folder; it starts with no dot, so that it is never hidden.
+PlainName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")]
+JobStatus = Literal[
+    "queued",
+    "validating",
+    "validated",
+    "running",
+    "cancelling",
+    "paused",
+    "succeeded",
+    "failed",
+    "cancelled",
+    "unknown",
+]
 
 
 class Record(BaseModel):
@@ -72,7 +95,10 @@ class Request(Record):
     @cached_property
     def key(self) -> str:
         """SHA-256 that identifies this request, its sample number included."""
-        return digest(self.model_dump(mode="json"))
+        if self.extra:
+            # Its keys may stand in any order.
+            return digest(self.model_dump(mode="json"))
+        return sha256(self.model_dump_json().encode()).hexdigest()
 
 
 class Completion(Record):
@@ -228,12 +254,17 @@ class Configuration(Record):
 
 
 class Candidate(Record):
-    """A configuration and where it comes from."""
+    """A configuration and where it comes from.
+
+    ``refused`` names the parameters that its model does not take, as the engine learned from the
+    provider: what they are set to changes nothing, for it is not sent.
+    """
 
     config: Configuration
     origin: str = "settings"
     parent: str | None = None
     note: str = ""
+    refused: tuple[str, ...] = ()
 
     @property
     def hash(self) -> str:
@@ -241,17 +272,126 @@ class Candidate(Record):
         return self.config.hash
 
     def child(self, origin: str, note: str = "", **changes: Any) -> Candidate:
-        """Return a candidate that differs from this one in ``changes``, validated."""
+        """Return a candidate that differs from this one in ``changes``, validated.
+
+        On the same model, changes of what it refuses are left out.
+        """
         same = {name: getattr(self.config, name) for name in Configuration.model_fields}
-        config = Configuration.model_validate({**same, **changes})
-        return Candidate(config=config, origin=origin, parent=self.hash, note=note)
+        moved = any(changes.get(name, same[name]) != same[name] for name in ("provider", "model"))
+        refused = () if moved else self.refused
+        kept = {name: value for name, value in changes.items() if name not in refused}
+        config = Configuration.model_validate({**same, **kept})
+        return Candidate(config=config, origin=origin, parent=self.hash, note=note, refused=refused)
+
+
+# Training
+
+
+class TrainingExample(Record):
+    """One conversation, and the answer that a model shall learn to give to it.
+
+    ``messages`` are the turns before the answer, the last one the user's; as in a Request.
+    """
+
+    system: str = ""
+    messages: tuple[Message, ...] = Field(min_length=1)
+    answer: str = Field(min_length=1)
+
+
+class TrainingCapabilities(Record):
+    """What a fine-tuner can do with one model.
+
+    ``context_tokens`` is the longest example, prompt and answer, that it trains on whole.
+    ``usd_per_million`` is the price of a million tokens trained, once for each pass over the data;
+    None where it is not known. ``min_examples`` is the least that it takes.
+    """
+
+    context_tokens: int | None = Field(default=None, gt=0)
+    usd_per_million: float | None = Field(default=None, ge=0.0)
+    min_examples: int = Field(default=10, ge=10)
+
+
+class TrainingJob(Record):
+    """All that a local training depends on, and the folder where it may leave files.
+
+    ``hyperparams`` are complete: those of the fine-tuner's ``Hyperparams``, defaults filled in.
+    """
+
+    model: Name
+    train: tuple[TrainingExample, ...] = Field(min_length=10)
+    validation: tuple[TrainingExample, ...] = ()
+    hyperparams: dict[str, Any] = {}
+    seed: int = Field(default=0, ge=0)
+    folder: Path
+
+
+class TrainingProgress(Record):
+    """How far a training is: ``step`` of ``steps``, and the mean loss in nats for one token.
+
+    ``steps`` may shrink when the training stops early. ``note`` is one short line for the user.
+    """
+
+    step: int = Field(ge=0)
+    steps: int | None = Field(default=None, gt=0)
+    loss: float | None = None
+    validation_loss: float | None = None
+    note: str = ""
+
+
+class TrainedModel(Record):
+    """What a local training leaves: ``files`` in its folder, and figures for the record.
+
+    Names of files are plain (``adapter.safetensors``). Figures may be losses, steps, seconds, the
+    fitted temperature, what was forgotten.
+    """
+
+    files: Annotated[tuple[PlainName, ...], Field(min_length=1)]
+    figures: dict[str, float] = {}
+
+
+#: What services call a status that we call otherwise.
+_STATUSES: Mapping[str, JobStatus] = {
+    "validating_files": "validating",
+    "failed_validation": "failed",
+    "started": "running",
+    "in_progress": "running",
+    "success": "succeeded",
+    "cancellation_requested": "cancelling",
+    "canceled": "cancelled",
+}
+
+
+def job_status(text: object) -> JobStatus:
+    """Return which of ours a status of a service is; "unknown" for one that nobody has seen."""
+    name = str(text).strip().lower()
+    if name in get_args(JobStatus):
+        return cast(JobStatus, name)
+    return _STATUSES.get(name, "unknown")
+
+
+class JobState(Record):
+    """What a service says about a training job.
+
+    ``status`` takes what the known services write ("SUCCESS", "validating_files") and becomes one
+    of JobStatus. ``points`` is the loss curve so far, oldest first; ``tokens`` how many tokens were
+    trained, where the service counts them.
+    """
+
+    status: Annotated[JobStatus, BeforeValidator(job_status)]
+    message: str = ""
+    points: tuple[TrainingProgress, ...] = ()
+    tokens: int | None = Field(default=None, ge=0)
 
 
 # Measurements
 
 
 class TaskRow(Record):
-    """How one candidate did on one task. ``error`` says why there is no score."""
+    """How one candidate did on one task. ``error`` says why there is no score.
+
+    ``well_formed`` says whether the answer meets every demand on its form: a JSON object where one
+    is expected, and what the verifiers of the suite say; None where nothing is demanded.
+    """
 
     task: str
     split: Split | None = None
@@ -264,6 +404,7 @@ class TaskRow(Record):
     latency_ms: float = 0.0
     group: str | None = None
     harmful: bool | None = None
+    well_formed: bool | None = None
     text: str | None = None
     error: str | None = None
 
@@ -402,7 +543,7 @@ class Confirmation(Record):
     errors: int = 0
     seed: int = 0
     order_digest: str = ""
-    stopped: Literal["proved", "tasks", "budget"] = "tasks"
+    stopped: Literal["proved", "hopeless", "tasks", "budget"] = "tasks"
     further: Estimate | None = None
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, Field, ValidationError
 
 from .errors import SettingsError
-from .records import Axis, Configuration, EvidenceMode, Record
+from .records import Axis, Configuration, EvidenceMode, Price, Record
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -106,6 +106,12 @@ class BudgetSettings(Record):
     time: str = "30m"
 
 
+class NetworkSettings(Record):
+    """Where providers may stand. A host in ``private_hosts`` may have a private address."""
+
+    private_hosts: tuple[str, ...] = ()
+
+
 class GuardSettings(Record):
     """Which guards must agree, and how strict they are."""
 
@@ -113,6 +119,12 @@ class GuardSettings(Record):
     profile: Literal["strict", "standard"] = "standard"
     eco_max_kg: float = Field(default=1.0, gt=0.0)
     kg_per_1k_tokens: float = Field(default=0.0002, ge=0.0)
+
+
+class LedgerSettings(Record):
+    """Whose ledger it is: ``owner`` is a domain, and part of the name that is signed."""
+
+    owner: str = Field(default="local", pattern=r"^[a-z0-9]([a-z0-9.-]{0,200}[a-z0-9])?$")
 
 
 class Settings(Record):
@@ -124,6 +136,9 @@ class Settings(Record):
     evolve: EvolveSettings = EvolveSettings()
     budget: BudgetSettings = BudgetSettings()
     guards: GuardSettings = GuardSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    network: NetworkSettings = NetworkSettings()
+    prices: dict[str, Price] = {}
     providers: dict[str, dict[str, Any]] = {}
     mutators: dict[str, dict[str, Any]] = {}
     evaluators: dict[str, dict[str, Any]] = {}

@@ -23,12 +23,13 @@ PLUGINS = sorted(
 LAYERS = (
     {"errors"},
     {"records", "canonical", "omega"},
-    {"contracts", "chat_completions", "rendering", "stated"},
-    {"hookspecs", "settings", "suites", "leaks", "state"},
-    {"engine", "ledger", "league", "plugins", "registry", "checks", "installed"}
-    | {"battery", "measuring"},
+    {"contracts", "chat_completions", "responses_api", "rendering", "stated"},
+    {"hookspecs", "settings", "suites", "leaks", "state", "training_data", "training_rows"},
+    {"engine", "ledger", "league", "plugins", "registry", "checks", "installed", "loading", "locking", "syncing", "scaffold"}
+    | {"battery", "correcting", "gating", "measuring"},
     {"project", "projectfiles", "cycle", "runfiles", "recording", "tuning", "runners", "replay"}
-    | {"doctor", "proposing", "resuming", "forecast", "rehearsal"},
+    | {"trainings", "tuned", "trainingexport", "localtraining", "servicetraining", "finetuning"}
+    | {"pages", "doctor", "proposing", "resuming", "forecast", "rehearsal"},
     {"cli"},
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
@@ -36,19 +37,25 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 #: These live outside the layers: they see the public names, and what is listed here.
 OUTSIDE = {
     "builtin": ("penin_core.builtin", "penin_core.omega"),
-    "testing": ("penin_core.testing", "penin_core.plugins", "penin_core.checks"),
+    "testing": (
+        "penin_core.testing",
+        "penin_core.plugins",
+        "penin_core.checks",
+        "penin_core.settings",
+    ),
 }
 
 #: Library -> the only places that know it.
 KNOWN_BY = {
-    "click": ("cli/",),
+    "click": ("cli/", "testing/plugin_conformance.py"),
     "rich": ("cli/",),
     "httpx2": ("engine/transport.py",),
+    "httptools": ("engine/connections.py",),
     "cryptography": ("ledger/signatures.py",),
     "sqlite3": ("ledger/store.py", "engine/budget.py", "engine/cache.py"),
     "pluggy": ("hookspecs.py", "registry.py"),
     "pytest": ("testing/",),
-    "importlib.metadata": ("installed.py",),
+    "importlib.metadata": ("installed.py", "locking.py"),
 }
 FORBIDDEN = {
     "pickle",

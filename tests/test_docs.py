@@ -26,6 +26,8 @@ from penin_core.settings import (
     BudgetSettings,
     EvolveSettings,
     GuardSettings,
+    LedgerSettings,
+    NetworkSettings,
     Margins,
     Settings,
     SuiteDefinition,
@@ -51,6 +53,8 @@ TABLES = {
     "[evolve.margins]": Margins,
     "[budget]": BudgetSettings,
     "[guards]": GuardSettings,
+    "[ledger]": LedgerSettings,
+    "[network]": NetworkSettings,
 }
 
 

@@ -117,6 +117,8 @@ def test_what_the_place_of_the_file_decides_cannot_be_written_in_it(key, elsewhe
         ("[evolve.margins]\nU = -0.1", "evolve.margins.U = -0.1"),
         ("[budget]\ndaily_usd = nan", "budget.daily_usd = nan"),
         ('[guards]\nprofile = "lax"', "guards.profile = 'lax'"),
+        ('[ledger]\nowner = "My Company"', "ledger.owner = 'My Company'"),
+        ('[ledger]\nowner = "a.example\\n"', "ledger.owner = 'a.example\\n'"),
         ('[champion]\nprovider = "p"', "champion.model"),
         ('[suite]\naxes = ["X"]', "suite.axes.0 = 'X'"),
     ],

@@ -47,7 +47,7 @@ def command(
     progress("reading settings, plugins and tasks")
     from asyncio import run
 
-    from penin_core.cycle import FIRST_TASKS
+    from penin_core.gating import FIRST_TASKS
     from penin_core.runners import evaluate
     from penin_core.state import prepare
 

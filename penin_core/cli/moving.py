@@ -34,7 +34,8 @@ def moved(
     place = recorded(locate(config, state_dir))
     with exclusive(place.state), open_ledger(place) as ledger:
         before = current_champion(ledger)
-        after = move(LeagueOrchestrator(place.state, ledger))
+        owner = place.settings.ledger.owner
+        after = move(LeagueOrchestrator(place.state, ledger, owner=owner))
     data = {
         "before": None if before is None else before.model_dump(mode="json"),
         "champion": after.model_dump(mode="json"),

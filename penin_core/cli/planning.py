@@ -43,12 +43,17 @@ def planned(project: Project, champion: Configuration, challengers: int) -> dict
 
 
 def _in_words(found: dict[str, Any]) -> str:
+    from penin_core.suites import MIN_CONFIRM
+
     from .wording import clipped, duration, line, lines, usd
 
     least, most = found["calls"]
     early, late = found["confirm_calls"]
+    few = "" if found["fresh"] >= MIN_CONFIRM else f"; a promotion needs {MIN_CONFIRM}"
     shown = [
-        line("suite", f"{clipped(found['suite'], 40)}: {found['fresh']:,} fresh confirm tasks"),
+        line(
+            "suite", f"{clipped(found['suite'], 40)}: {found['fresh']:,} fresh confirm tasks{few}"
+        ),
         line(
             "proof",
             f"confirmation {found['t']}, alpha {found['alpha']:.4g}, {found['mode']}: "

@@ -63,7 +63,8 @@ def _who(report: CycleReport, before: RunSummary, best: RunSummary) -> list[str]
         ),
     ]
     changed = wording.difference(before.candidate.config, best.candidate.config)
-    return [*shown, *lines("", changed), ""]
+    dropped = wording.not_applied(best.measurement.not_applied)
+    return [*shown, *lines("", changed), *lines("not applied", dropped), ""]
 
 
 def _how_well(

@@ -169,9 +169,8 @@ def find_run(ledger: WORMLedger, text: str) -> dict[str, Any]:
     """
     from penin_core.errors import StateError
 
-    ids = [run["id"] for run in ledger.runs()]
-    fits = [i for i in ids if i.startswith(text) or i.endswith(text)] if text not in ids else []
-    if len(text) < LEAST_CHARACTERS or not fits:
+    fits = ledger.run_ids(text) if len(text) >= LEAST_CHARACTERS else []
+    if not fits or text in fits:
         return ledger.run(text)
     if len(fits) > 1:
         raise StateError(

@@ -50,6 +50,7 @@ def gathered(place: Place) -> dict[str, Any]:
             "cycles": _cycles(ledger),
             "budget": _budget(place),
             "evidence": _evidence(place),
+            "interrupted": _interrupted(place.state, ledger),
             "parameters": {"version": version, "values": values},
             "ledger": asdict(ledger.verify()),
         }
@@ -57,13 +58,11 @@ def gathered(place: Place) -> dict[str, Any]:
 
 def _cycles(ledger: WORMLedger) -> dict[str, Any]:
     """Return how many cycles there were, and the best run of each of the last ones."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for run in ledger.runs():
-        if run["kind"] == "challenger":
-            found.setdefault(run["cycle_id"], []).append(run)
+    found = ledger.cycles()
     last = []
-    for cycle_id, runs in list(found.items())[:LAST_CYCLES]:
-        best = min(runs, key=_order)
+    for cycle_id in found[:LAST_CYCLES]:
+        runs = ledger.runs(cycle_id=cycle_id)
+        best = min((run for run in runs if run["kind"] == "challenger"), key=_order)
         names = ("verdict", "reason", "delta_linf", "dry_run")
         shown = {name: best[name] for name in names}
         ts = ledger.entry(best["idx"]).ts
@@ -114,6 +113,40 @@ def _evidence(place: Place) -> dict[str, Any]:
     }
 
 
+def _interrupted(state: Path, ledger: WORMLedger) -> dict[str, Any] | None:
+    """Return what was begun and not ended: a cycle, and the confirmation that stands open."""
+    from penin_core.errors import StateError
+    from penin_core.league.campaign import campaign_of
+    from penin_core.resuming import interrupted
+
+    standing = campaign_of(ledger).open
+    try:
+        seed, resumes = interrupted(state).seed, True
+    except StateError:
+        if standing is None:
+            return None
+        seed, resumes = standing["answer_seed"], False
+    names = ("t", "alpha", "claim", "n_tasks", "finalist")
+    shown = None if standing is None else {name: standing[name] for name in names}
+    return {"seed": seed, "resumes": resumes, "confirmation": shown}
+
+
+def _interrupted_in_words(found: Mapping[str, Any] | None) -> Sequence[str]:
+    from .wording import lines
+
+    if found is None:
+        return []
+    command = "--resume" if found["resumes"] else f"--seed {found['seed']}"
+    texts = [f"penin evolve {command} goes on with the cycle of seed {found['seed']}"]
+    if (standing := found["confirmation"]) is not None:
+        texts.insert(
+            0,
+            f"confirmation {standing['t']} stands open (claim {standing['claim']}, alpha "
+            f"{standing['alpha']:.4g}): left behind, its share of the error is lost",
+        )
+    return lines("open", texts)
+
+
 def _in_words(data: dict[str, Any]) -> str:
     from penin_core.records import Configuration
 
@@ -128,6 +161,7 @@ def _in_words(data: dict[str, Any]) -> str:
         since = f"since {wording.when(now['since'])} ({now['by']})"
         shown.append(line("champion", f"{name}, run {printable(now['run_id'] or 'none')}, {since}"))
     shown += _evidence_in_words(data["evidence"])
+    shown += _interrupted_in_words(data["interrupted"])
     budget = data["budget"]
     reserved = f", {wording.usd(budget['reserved_usd'])} reserved" * bool(budget["reserved_usd"])
     shown.append(

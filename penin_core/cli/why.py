@@ -84,7 +84,7 @@ def _in_words(data: dict[str, Any]) -> str:
         line("verdict", f"{run['verdict']}: {wording.reason(run['reason'] or '')}"),
         line("origin", wording.clipped(detail.get("origin") or "-")),
         *lines("changed", _changed(data)),
-        *lines("not applied", _not_applied(detail)),
+        *lines("not applied", wording.not_applied(detail.get("not_applied", ()))),
         "",
         *_numbers(run, detail),
         *lines("guards", wording.guards(detail.get("guards", ()))),
@@ -93,12 +93,6 @@ def _in_words(data: dict[str, Any]) -> str:
         ),
     ]
     return "\n".join(shown)
-
-
-def _not_applied(detail: Mapping[str, Any]) -> Sequence[str]:
-    """Return the parameters that the model does not take."""
-    names = ", ".join(detail.get("not_applied", ()))
-    return [f"{printable(names)}: not taken by the model, and not sent"] if names else []
 
 
 def _changed(data: Mapping[str, Any]) -> Sequence[str]:

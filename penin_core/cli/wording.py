@@ -91,6 +91,12 @@ def value(name: str, found: Any) -> str:
     return "none" if found is None else clipped(str(found))
 
 
+def not_applied(names: Iterable[str]) -> list[str]:
+    """Return one line about the parameters that the model does not take, if there are any."""
+    listed = clipped(", ".join(names))
+    return [f"{listed}: not taken by the model, and not sent"] if listed else []
+
+
 def amount(count: int, noun: str) -> str:
     """Return a count and its noun."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
