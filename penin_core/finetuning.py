@@ -26,7 +26,8 @@ from penin_core.runners import evolve_one_cycle, opened, require_valid
 from penin_core.servicetraining import discard, price_bound, reach, was_sent
 from penin_core.settings import Settings, validated
 from penin_core.training_data import Terms, read_training_data
-from penin_core.trainings import OVER, Job, Plan, find_job, finish, held, is_held, jobs, prepare_job
+from penin_core.trainingplan import Plan, left_of
+from penin_core.trainings import OVER, Job, find_job, finish, held, is_held, jobs, prepare_job
 
 Watch = Callable[[str, Mapping[str, object]], None]
 
@@ -94,11 +95,6 @@ async def finetune_and_evolve(
         )
 
 
-def left_of(max_usd: float | None, plan: Plan) -> float | None:
-    """Return what a limit of money leaves for a cycle after the training, counted at its most."""
-    return None if max_usd is None else max(0.0, max_usd - plan.bound_micro_usd / 1e6)
-
-
 def plan_training(
     project: Project,
     training: Path,
@@ -121,19 +117,8 @@ def plan_training(
         FineTuningUnavailable: nothing of the kind can be trained there.
     """
     with project.ledger() as ledger:
-        champion = current_champion(ledger)
+        config = _untrained(project, ledger, provider, model)
         confirm = fresh_tasks(project.suite, campaign_of(ledger))
-    running = project.settings.champion
-    if champion is not None:
-        running = Configuration.model_validate(champion.config)
-    config = running.model_copy(
-        update={
-            "provider": provider or running.provider,
-            "model": model or running.model,
-            "adapter": None,
-        }
-    )
-    require_recordable(config)
     tuner = fine_tuner(project, config.provider)
     blame = f"fine-tuner {tuner.name!r}: "
     with contained(blame, passing=PeninError):
@@ -160,6 +145,20 @@ def plan_training(
         data=data,
         bound_micro_usd=0 if local else price_bound(capabilities, data.tokens, given),
     )
+
+
+def _untrained(
+    project: Project, ledger: WORMLedger, provider: str | None, model: str | None
+) -> Configuration:
+    """Return the configuration that runs, on the model that is to be trained."""
+    champion = current_champion(ledger)
+    running = project.settings.champion
+    if champion is not None:
+        running = Configuration.model_validate(champion.config)
+    names = {"provider": provider or running.provider, "model": model or running.model}
+    config = running.model_copy(update={**names, "adapter": None})
+    require_recordable(config)
+    return config
 
 
 def fine_tuner(project: Project, provider: str) -> FineTuner:

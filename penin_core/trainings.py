@@ -31,12 +31,10 @@ from penin_core.records import (
     TrainingExample,
     TrainingProgress,
 )
-from penin_core.training_data import TrainingData
+from penin_core.trainingplan import Plan
 
 CREATED, FINISHED = "FINETUNE_CREATED", "FINETUNE_FINISHED"
 OVER: tuple[JobStatus, ...] = ("succeeded", "failed", "cancelled")
-#: Hex digits of a job's key.
-KEY_DIGITS = 32
 #: So many of them name a job in a message; four are enough to find one.
 SHORT, LEAST = 8, 4
 LONGEST_REASON = 500
@@ -48,51 +46,6 @@ _ABOUT, _DATA, _SEEN, _CURVE, _CANCEL = (
     "curve.jsonl",
     "cancel",
 )
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to be trained: all of it decides the key of the job."""
-
-    provider: str
-    model: str
-    local: bool
-    hyperparams: Mapping[str, Any]
-    seed: int
-    #: What a trained model is proposed as: the configuration whose prompt the data carry.
-    config: Configuration
-    data: TrainingData
-    #: The most that the training can cost.
-    bound_micro_usd: int = 0
-
-    @property
-    def fingerprint(self) -> str:
-        """Identify the training, whatever comes of it."""
-        hyperparams = dict(self.hyperparams)
-        return digest([self.provider, self.model, hyperparams, self.seed, self.data.hash])
-
-    def about(self, attempt: int, plugin: str) -> dict[str, Any]:
-        """Return the body of the entry that begins the job."""
-        data = self.data
-        return {
-            "job": digest([self.fingerprint, attempt])[:KEY_DIGITS],
-            "fingerprint": self.fingerprint,
-            "attempt": attempt,
-            "provider": self.provider,
-            "model": self.model,
-            "local": self.local,
-            "plugin": plugin,
-            "hyperparams": dict(self.hyperparams),
-            "seed": self.seed,
-            "data_sha256": data.hash,
-            "train": len(data.train.rows),
-            "validation": len(data.validation.rows),
-            "tokens": data.tokens,
-            "consent": data.rights.consent,
-            "licenses": data.rights.licenses,
-            "config": self.config.model_dump(mode="json"),
-            "bound_micro_usd": self.bound_micro_usd,
-        }
 
 
 @dataclass(frozen=True)

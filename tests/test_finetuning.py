@@ -42,6 +42,7 @@ from penin_core.localtraining import Overseer
 from penin_core.project import open_project
 from penin_core.records import job_status
 from penin_core.runners import evaluate
+from penin_core.trainingplan import left_of
 from penin_core.trainings import find_job, held, is_held, jobs, prepare_job
 from penin_core.tuned import tuned_candidates
 
@@ -520,10 +521,12 @@ def test_only_trained_models_compete(bench, monkeypatch):
     assert candidates(bench) == []
     monkeypatch.delenv("LEARNER_FAILS")
     job = bench.train()
-    (found,) = candidates(bench)
+    found, cold = candidates(bench)
     assert isinstance(found, Candidate)
     assert (found.config, found.origin) == (job.config, "finetune")
-    assert candidates(bench, barred=frozenset({found.hash})) == []
+    assert cold.config == job.config.model_copy(update={"temperature": 0.0})
+    assert candidates(bench, barred=frozenset({found.hash})) == [cold]
+    assert candidates(bench, barred=frozenset({found.hash, cold.hash})) == []
 
 
 def test_a_model_that_saw_a_confirm_task_does_not_compete(bench):
@@ -550,9 +553,9 @@ def test_a_model_whose_files_are_gone_does_not_compete(bench):
 
 def test_money_for_training_and_cycle_is_spent_once(bench):
     plan = replace(bench.plan(), bound_micro_usd=2_000_000)
-    assert finetuning.left_of(5.0, plan) == 3.0
-    assert finetuning.left_of(1.0, plan) == 0.0
-    assert finetuning.left_of(None, plan) is None
+    assert left_of(5.0, plan) == 3.0
+    assert left_of(1.0, plan) == 0.0
+    assert left_of(None, plan) is None
 
 
 def test_a_tuned_model_is_promoted_by_evidence_and_competes_once(bench):
@@ -568,7 +571,7 @@ def test_a_tuned_model_is_promoted_by_evidence_and_competes_once(bench):
     )
     assert (report.verdict, report.confirmation.proved) == ("promote", True)
     assert report.champion.config.adapter.startswith("sha256:")
-    assert [run.candidate.origin for run in report.runs] == ["settings", "finetune"]
+    assert [run.candidate.origin for run in report.runs] == ["settings", "finetune", "finetune"]
     assert candidates(bench) == []
 
 

@@ -15,7 +15,8 @@ from .shared import Duration, Money, place_options, suite_option
 if TYPE_CHECKING:
     from penin_core.project import Project
     from penin_core.records import CycleReport
-    from penin_core.trainings import Job, Plan
+    from penin_core.trainingplan import Plan
+    from penin_core.trainings import Job
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 TIME = click.option(
@@ -79,8 +80,9 @@ def start(
     progress("reading settings, plugins, tasks and examples")
     from asyncio import run
 
-    from penin_core.finetuning import finetune, left_of, plan_training
+    from penin_core.finetuning import finetune, plan_training
     from penin_core.state import prepare
+    from penin_core.trainingplan import left_of
 
     from .shared import checked_project
     from .training import announced, following, job_in_words, plan_in_words, planned

@@ -14,8 +14,11 @@ from .output import is_quiet, printable, progress
 if TYPE_CHECKING:
     from penin_core.ledger.store import WORMLedger
     from penin_core.records import JobState, TrainingProgress
-    from penin_core.trainings import Job, Plan
+    from penin_core.trainingplan import Plan
+    from penin_core.trainings import Job
 
+#: Strongest verdict first.
+_STRENGTH = ("promote", "canary", "rollback", "fail")
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDTH = 32
 #: Without a terminal, a training is reported this often, in seconds.
@@ -208,11 +211,15 @@ def plan_in_words(data: Mapping[str, Any]) -> str:
 
 
 def job_row(ledger: WORMLedger, job: Job) -> dict[str, Any]:
-    """Return a job as data: what was asked, what came of it, and how it did in a cycle."""
+    """Return a job as data: what was asked, what came of it, and how it did at its best."""
+    from penin_core.tuned import proposals
+
     about, finished = job.about, job.finished or {}
     done = finished.get("status") == "succeeded"
     tuned = (job.config.adapter or job.config.model) if done else None
-    tried = [r for r in ledger.runs() if done and r["candidate_cfg_hash"] == job.config.hash]
+    hashes = proposals(job) if done else {}
+    tried = [run for run in ledger.runs() if run["candidate_cfg_hash"] in hashes]
+    best = min(tried, key=lambda run: _STRENGTH.index(run["verdict"]), default=None)
     names = ("provider", "model", "train", "validation", "seed", "hyperparams", "data_sha256")
     return {
         "job": job.key,
@@ -222,8 +229,8 @@ def job_row(ledger: WORMLedger, job: Job) -> dict[str, Any]:
         "reason": finished.get("reason", ""),
         "figures": finished.get("figures", {}),
         "tuned": tuned,
-        "verdict": tried[0]["verdict"] if tried else None,
-        "run": tried[0]["id"] if tried else None,
+        "verdict": best and best["verdict"],
+        "run": best and best["id"],
     }
 
 
