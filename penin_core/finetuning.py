@@ -19,15 +19,15 @@ from penin_core.ledger.champion import current_champion
 from penin_core.ledger.checkpoints import seal
 from penin_core.ledger.store import WORMLedger
 from penin_core.loading import contained
-from penin_core.localtraining import train
 from penin_core.project import Project, require_recordable
 from penin_core.records import Configuration, CycleReport, JobState, TrainingExample
 from penin_core.runners import evolve_one_cycle, opened, require_valid
-from penin_core.servicetraining import discard, price_bound, reach, was_sent
 from penin_core.settings import Settings, validated
-from penin_core.training_data import Terms, read_training_data
-from penin_core.trainingplan import Plan, left_of
-from penin_core.trainings import OVER, Job, find_job, finish, held, is_held, jobs, prepare_job
+from penin_core.training.data import Terms, read_training_data
+from penin_core.training.jobs import OVER, Job, find_job, finish, held, is_held, jobs, prepare_job
+from penin_core.training.local import train
+from penin_core.training.plan import Plan, left_of
+from penin_core.training.service import discard, price_bound, reach, was_sent
 
 Watch = Callable[[str, Mapping[str, object]], None]
 

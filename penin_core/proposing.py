@@ -17,7 +17,7 @@ from penin_core.league.lineage import parent
 from penin_core.project import require_recordable
 from penin_core.records import Candidate, Configuration
 from penin_core.rendering import draw_seed, render
-from penin_core.tuned import tuned_candidates
+from penin_core.training.tuned import tuned_candidates
 
 
 def propose(cycle: Cycle, champion: Candidate, count: int) -> list[Candidate]:

@@ -24,11 +24,11 @@ LAYERS = (
     {"errors"},
     {"records", "canonical", "omega"},
     {"contracts", "chat_completions", "responses_api", "rendering", "stated"},
-    {"hookspecs", "settings", "suites", "leaks", "state", "training_data", "training_rows"},
+    {"hookspecs", "settings", "suites", "leaks", "state"},
     {"engine", "ledger", "league", "plugins", "registry", "checks", "installed", "loading", "locking", "syncing", "scaffold"}
     | {"battery", "correcting", "gating", "measuring"},
     {"project", "projectfiles", "cycle", "runfiles", "recording", "tuning", "runners", "replay"}
-    | {"trainings", "tuned", "trainingexport", "localtraining", "servicetraining", "finetuning"}
+    | {"training", "finetuning"}
     | {"pages", "doctor", "proposing", "resuming", "forecast", "rehearsal"},
     {"cli"},
 )

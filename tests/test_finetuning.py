@@ -11,6 +11,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+import penin_core.training.jobs as job_module
+import penin_core.training.service as service_module
 from penin_core import (
     BudgetExceeded,
     Candidate,
@@ -30,21 +32,19 @@ from penin_core import (
     TrainingStopped,
     finetune_and_evolve,
     finetuning,
-    servicetraining,
-    trainings,
 )
 from penin_core.engine.budget import Budget
 from penin_core.engine.wire import Engine
 from penin_core.finetuning import finetune, plan_training, resume
 from penin_core.ledger import trained
 from penin_core.ledger.trained import lineage_of, store_trained, trained_folder
-from penin_core.localtraining import Overseer
 from penin_core.project import open_project
 from penin_core.records import job_status
 from penin_core.runners import evaluate
-from penin_core.trainingplan import left_of
-from penin_core.trainings import find_job, held, is_held, jobs, prepare_job
-from penin_core.tuned import tuned_candidates
+from penin_core.training.jobs import find_job, held, is_held, jobs, prepare_job
+from penin_core.training.local import Overseer
+from penin_core.training.plan import left_of
+from penin_core.training.tuned import tuned_candidates
 
 DATA = Path(__file__).parent / "data"
 COLOURS = ("red", "green", "blue")
@@ -220,7 +220,7 @@ def stop_after(steps):
 
 def test_a_stopped_training_goes_on_to_the_same_model(bench, monkeypatch, tmp_path_factory):
     with monkeypatch.context() as patched:
-        patched.setattr("penin_core.localtraining.Overseer", stop_after(3))
+        patched.setattr("penin_core.training.local.Overseer", stop_after(3))
         with pytest.raises(TrainingStopped):
             bench.train()
     assert [job.status for job in bench.jobs()] == ["paused"]
@@ -304,7 +304,7 @@ def test_a_cancelled_training_ends(bench, monkeypatch):
                 assert self.job.status == "cancelling"
             super().__call__(progress)
 
-    monkeypatch.setattr("penin_core.localtraining.Overseer", Cancelled)
+    monkeypatch.setattr("penin_core.training.local.Overseer", Cancelled)
     with pytest.raises(TrainingStopped, match="was cancelled"):
         bench.train()
     assert bench.events() == [CREATED, (FINISHED, "cancelled")]
@@ -362,7 +362,7 @@ def test_two_starts_at_once_are_one_job(bench, monkeypatch):
     plan = bench.plan()
     with bench.project.ledger() as ledger:
         first = prepare_job(bench.project.state, ledger, plan, "p")
-        monkeypatch.setattr(trainings, "jobs", lambda state, ledger: [])
+        monkeypatch.setattr(job_module, "jobs", lambda state, ledger: [])
         assert prepare_job(bench.project.state, ledger, plan, "p").folder == first.folder
     assert [path.name for path in first.folder.parent.iterdir()] == [first.key]
 
@@ -643,7 +643,7 @@ class Service:
 def service(tmp_path, monkeypatch):
     service = Service(tmp_path)
     wired = partial(Engine, transport=httpx2.MockTransport(service.respond), sleep=service.sleep)
-    monkeypatch.setattr(servicetraining, "Engine", wired)
+    monkeypatch.setattr(service_module, "Engine", wired)
     return service
 
 
@@ -706,15 +706,15 @@ def test_no_money_no_upload(remote, service):
 @pytest.mark.parametrize("epochs", ["auto", True])
 def test_a_price_without_bound_is_refused(remote, epochs):
     with pytest.raises(SettingsError, match="bounds no price"):
-        servicetraining.price_bound(
+        service_module.price_bound(
             TrainingCapabilities(usd_per_million=1.0), 1000, {"n_epochs": epochs}
         )
 
 
 def test_an_unknown_price_is_refused():
     with pytest.raises(ProviderRefused, match="no price is known"):
-        servicetraining.price_bound(TrainingCapabilities(), 1000, {})
-    assert servicetraining.price_bound(TrainingCapabilities(usd_per_million=0.0), 9, {}) == 0
+        service_module.price_bound(TrainingCapabilities(), 1000, {})
+    assert service_module.price_bound(TrainingCapabilities(usd_per_million=0.0), 9, {}) == 0
 
 
 def test_a_lost_reply_does_not_create_a_second_job(remote, service):

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from penin_core import Configuration, Example, SuiteError, Task, TrainingCapabilities
-from penin_core.training_data import Terms, chat_lines, read_training_data
+from penin_core.training.data import Terms, chat_lines, read_training_data
 
 CONFIG = Configuration(provider="p", model="m", system="Name it.", prompt="Text: {{input}}")
 COLOURS = ("red", "green", "blue")

@@ -15,8 +15,8 @@ from .shared import Duration, Money, place_options, suite_option
 if TYPE_CHECKING:
     from penin_core.project import Project
     from penin_core.records import CycleReport
-    from penin_core.trainingplan import Plan
-    from penin_core.trainings import Job
+    from penin_core.training.jobs import Job
+    from penin_core.training.plan import Plan
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 TIME = click.option(
@@ -82,7 +82,7 @@ def start(
 
     from penin_core.finetuning import finetune, plan_training
     from penin_core.state import prepare
-    from penin_core.trainingplan import left_of
+    from penin_core.training.plan import left_of
 
     from .shared import checked_project
     from .training import announced, following, job_in_words, plan_in_words, planned
@@ -229,7 +229,7 @@ def export(
     Tasks that are kept for proof are left out; every row names the run that it comes from.
     """
     from penin_core.projectfiles import write_whole
-    from penin_core.trainingexport import answered_rows
+    from penin_core.training.export import answered_rows
 
     from .shared import checked_project
 
@@ -270,7 +270,7 @@ def row(project: Project, job: Job) -> dict[str, Any]:
 
 
 def _rows(project: Project) -> list[dict[str, Any]]:
-    from penin_core.trainings import jobs
+    from penin_core.training.jobs import jobs
 
     from .training import job_row
 
@@ -280,7 +280,7 @@ def _rows(project: Project) -> list[dict[str, Any]]:
 
 def _latest(project: Project) -> str | None:
     """Return the key of the last job where every job is over; None lets the open one be found."""
-    from penin_core.trainings import jobs
+    from penin_core.training.jobs import jobs
 
     with project.ledger() as ledger:
         known = jobs(project.state, ledger)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from penin_core.errors import PeninError, PluginError
 from penin_core.installed import Entry, plain
 
-from .output import printable, table
+from .output import table
 
 CONFTEST = """\
 from penin_core.testing.checking import pytest_collection_modifyitems, pytest_runtest_logreport
@@ -95,31 +96,38 @@ def _row(kit: str, clause: str, outcome: str, reason: str) -> dict[str, Any]:
     return {"kit": kit, "clause": clause, "outcome": outcome, "reason": reason}
 
 
+_OUTCOMES = {"passed": "met", "failed": "broken", "skipped": "unchecked"}
+
+
 def render(rows: list[dict[str, Any]]) -> str:
-    """Word the outcome: what failed, what could not be asked, and how many clauses are met."""
+    """Word the outcome: how many clauses are met, which are broken, and what could not be asked.
+
+    Clauses that could not be asked for the same reason share a line.
+    """
     lines = []
     for plugin in dict.fromkeys(row["plugin"] for row in rows):
-        own = [row for row in rows if row["plugin"] == plugin]
-        count = {name: sum(row["outcome"] == name for row in own) for name in _OUTCOMES}
-        shown = ", ".join(f"{count[name]} {word}" for name, word in _OUTCOMES.items())
+        own = [row["outcome"] for row in rows if row["plugin"] == plugin]
+        shown = ", ".join(f"{own.count(name)} {word}" for name, word in _OUTCOMES.items())
         lines.append(f"{plugin}: {shown}")
-    told = [
-        (
-            row["plugin"],
-            row["kit"].removeprefix("Test_"),
-            _clause(row),
-            _OUTCOMES[row["outcome"]],
-            printable(row["reason"]),
-        )
+    broken = [
+        (row["plugin"], _component(row), _clause(row), "broken", row["reason"])
         for row in rows
-        if row["outcome"] != "passed"
+        if row["outcome"] == "failed"
     ]
-    if told:
-        lines += ["", table(("plugin", "of", "clause", "is", "because"), told)]
+    skipped = [row for row in rows if row["outcome"] == "skipped"]
+    counted = Counter((row["plugin"], _component(row), row["reason"]) for row in skipped)
+    unchecked = [
+        (plugin, component, f"{count} clause{'s' if count > 1 else ''}", "unchecked", why)
+        for (plugin, component, why), count in counted.items()
+    ]
+    if broken or unchecked:
+        headers = ("plugin", "of", "clause", "is", "because")
+        lines += ["", table(headers, [*broken, *unchecked])]
     return "\n".join(lines)
 
 
-_OUTCOMES = {"passed": "met", "failed": "broken", "skipped": "unchecked"}
+def _component(row: dict[str, Any]) -> str:
+    return str(row["kit"]).removeprefix("Test_")
 
 
 def _clause(row: dict[str, Any]) -> str:

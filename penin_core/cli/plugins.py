@@ -47,7 +47,8 @@ def list_plugins(as_json: bool, config: Path | None) -> None:
     metavar="DIR",
     help="Folder for the new one, instead of the working directory.",
 )
-def new(name: str, kind: Any, into: Path) -> None:
+@json_option
+def new(name: str, kind: Any, into: Path, as_json: bool) -> None:
     """Write the package of a new plugin, whose tests pass as it stands."""
     from penin_core.errors import PluginError
     from penin_core.scaffold import write_package
@@ -56,8 +57,7 @@ def new(name: str, kind: Any, into: Path) -> None:
         files = write_package(name, kind, into)
     except OSError as error:
         raise PluginError(f"{into} cannot be written: {error}", hint="see --into") from error
-    for path in files:
-        click.echo(path)
+    emit([str(path) for path in files], as_json, "\n".join)
     progress(f"next: cd {files[0].parent} && python -m pytest")
 
 

@@ -14,8 +14,8 @@ from .output import is_quiet, printable, progress
 if TYPE_CHECKING:
     from penin_core.ledger.store import WORMLedger
     from penin_core.records import JobState, TrainingProgress
-    from penin_core.trainingplan import Plan
-    from penin_core.trainings import Job
+    from penin_core.training.jobs import Job
+    from penin_core.training.plan import Plan
 
 #: Strongest verdict first.
 _STRENGTH = ("promote", "canary", "rollback", "fail")
@@ -212,7 +212,7 @@ def plan_in_words(data: Mapping[str, Any]) -> str:
 
 def job_row(ledger: WORMLedger, job: Job) -> dict[str, Any]:
     """Return a job as data: what was asked, what came of it, and how it did at its best."""
-    from penin_core.tuned import proposals
+    from penin_core.training.tuned import proposals
 
     about, finished = job.about, job.finished or {}
     done = finished.get("status") == "succeeded"

@@ -31,7 +31,7 @@ from penin_core.records import (
     TrainingExample,
     TrainingProgress,
 )
-from penin_core.trainingplan import Plan
+from penin_core.training.plan import Plan
 
 CREATED, FINISHED = "FINETUNE_CREATED", "FINETUNE_FINISHED"
 OVER: tuple[JobStatus, ...] = ("succeeded", "failed", "cancelled")

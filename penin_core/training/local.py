@@ -21,7 +21,7 @@ from penin_core.ledger.store import WORMLedger
 from penin_core.ledger.trained import store_trained
 from penin_core.project import Project
 from penin_core.records import TrainedModel, TrainingJob, TrainingProgress
-from penin_core.trainings import CREATED, Job, finish
+from penin_core.training.jobs import CREATED, Job, finish
 
 Watch = Callable[[str, Mapping[str, object]], None]
 T = TypeVar("T")

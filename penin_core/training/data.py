@@ -15,17 +15,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from .canonical import digest
-from .errors import ProviderRefused, SuiteError
-from .leaks import find_leaks
-from .records import (
+from penin_core.canonical import digest
+from penin_core.errors import ProviderRefused, SuiteError
+from penin_core.leaks import find_leaks
+from penin_core.records import (
     Configuration,
     Record,
     Task,
     TrainingCapabilities,
     TrainingExample,
 )
-from .training_rows import Row, read_row
+from penin_core.training.rows import Row, read_row
 
 #: Fewer examples than this teach nothing.
 MIN_EXAMPLES = 10

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from .canonical import canonical_json
-from .errors import SuiteError
-from .leaks import question_key, texts_in
-from .omega.metrics import normalize_text
-from .records import Configuration, Message, Task, TrainingExample
-from .rendering import render
-from .suites import example_of
+from penin_core.canonical import canonical_json
+from penin_core.errors import SuiteError
+from penin_core.leaks import question_key, texts_in
+from penin_core.omega.metrics import normalize_text
+from penin_core.records import Configuration, Message, Task, TrainingExample
+from penin_core.rendering import render
+from penin_core.suites import example_of
 
 _OF_CHATS = frozenset({"id", "messages", "consent", "license", "lineage"})
 _OF_TASKS = frozenset(Task.model_fields) - {"fields", "examples", "sample"}

@@ -27,8 +27,8 @@ from penin_core.errors import (
 from penin_core.ledger.store import WORMLedger
 from penin_core.project import Project
 from penin_core.records import JobState, TrainingCapabilities, Wait
-from penin_core.training_data import chat_lines
-from penin_core.trainings import CREATED, OVER, Job, finish, write_whole
+from penin_core.training.data import chat_lines
+from penin_core.training.jobs import CREATED, OVER, Job, finish, write_whole
 
 Watch = Callable[[str, Mapping[str, object]], None]
 

@@ -9,7 +9,7 @@ from penin_core.errors import PeninError, StateError
 from penin_core.ledger.store import WORMLedger
 from penin_core.ledger.trained import trained_folder
 from penin_core.records import Candidate, Configuration, Task
-from penin_core.trainings import Job, jobs
+from penin_core.training.jobs import Job, jobs
 
 
 def tuned_candidates(

@@ -8,7 +8,7 @@ from typing import Any
 
 from penin_core.canonical import digest
 from penin_core.records import Configuration
-from penin_core.training_data import TrainingData
+from penin_core.training.data import TrainingData
 
 #: Hex digits of a job's key.
 KEY_DIGITS = 32

@@ -1,0 +1,1 @@
+"""Training jobs: what they learn from, where they stand, and what comes of them."""
