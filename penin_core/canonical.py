@@ -52,9 +52,7 @@ def _plain(value: Any) -> Any:
     if kind is dict:
         if not all(type(name) is str and name.isascii() for name in value):
             raise _Unusual
-        return {
-            name: each if type(each) in _SAME else _plain(each) for name, each in value.items()
-        }
+        return {name: each if type(each) in _SAME else _plain(each) for name, each in value.items()}
     if kind is list or kind is tuple:
         return [each if type(each) in _SAME else _plain(each) for each in value]
     if kind is int and -_LARGEST <= value <= _LARGEST:

@@ -80,6 +80,8 @@ class ProviderError(PeninError):
     retry_after: float | None = None
     #: What the service itself calls the error, if it said so.
     code: str = ""
+    #: Which parameter it says the error is about.
+    param: str = ""
     #: The HTTP status of its answer, if there was one.
     status: int | None = None
 

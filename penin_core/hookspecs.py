@@ -12,6 +12,10 @@ A plugin is a module, named by an entry point of the group ``penin``::
 
 All hooks collect: every plugin is called, in no order that matters. An implementation may take
 fewer arguments than listed here, never more, and gives none of them a default value.
+
+An argument that will go away is declared with ``hookspec(warn_on_impl_args={"name":
+DeprecationWarning("...")})``: pluggy then points at the line of every plugin that still takes it,
+which pytest shows to authors and Python hides from users.
 """
 
 from __future__ import annotations

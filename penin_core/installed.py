@@ -120,8 +120,10 @@ def _scan() -> Iterator[Entry]:
 
 def _identity(distribution: Distribution) -> tuple[str, str]:
     """Return name and version; without METADATA the folder's name, and no version."""
-    name = distribution.metadata["Name"]
-    if name:
-        return name, distribution.metadata["Version"] or ""
+    # Where there is no METADATA, some versions of Python raise, and some return nothing.
+    with suppress(Exception):
+        metadata = distribution.metadata
+        if metadata["Name"]:
+            return metadata["Name"], metadata["Version"] or ""
     folder = os.path.basename(str(getattr(distribution, "_path", "")))
     return folder.partition("-")[0] or "?", ""

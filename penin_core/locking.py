@@ -11,6 +11,8 @@ scripts, and the notes that installers leave beside the metadata.
 
 from __future__ import annotations
 
+import base64
+import csv
 import json
 import os
 import sys
@@ -212,27 +214,33 @@ def _modules(found: Distribution, source: str) -> dict[str, str]:
 
 def _recorded(found: Distribution) -> dict[str, str]:
     """Hash the files of RECORD; refuse those that are not what it says, and those beside them."""
-    import base64
-
     files: dict[str, str] = {}
-    for path in found.files or ():
-        place = Path(str(found.locate_file(path)))
-        if not counts(path.as_posix()) or _is_script(place):
+    lines = (found.read_text("RECORD") or "").splitlines()
+    # importlib.metadata would leave out, in some versions of Python, the files that are gone.
+    for name, said, *_ in csv.reader(filter(None, lines)):
+        place = Path(str(found.locate_file(name)))
+        if not counts(name) or _is_script(place):
             continue
-        if path.parts[0] == "penin_core" and canonical(found.name) != "penin-core":
-            raise PluginInvalid(f"{found.name} installs {path} into penin itself")
-        if not place.is_file():
-            raise PluginInvalid(f"{path} of {found.name} is missing")
-        files[path.as_posix()] = digest = digest_of(place)
-        if path.hash and path.hash.mode == "sha256":
-            said = base64.urlsafe_b64encode(bytes.fromhex(digest)).decode().rstrip("=")
-            if said != path.hash.value:
-                raise PluginInvalid(f"{path} of {found.name} is not what its RECORD says")
+        if name.startswith("penin_core/") and canonical(found.metadata["Name"]) != "penin-core":
+            raise PluginInvalid(f"{found.metadata['Name']} installs {name} into penin itself")
+        files[name] = _checked(found, name, said, place)
     root = Path(str(found.locate_file("")))
     for extra in _beside(root, files):
         if extra not in files:
-            raise PluginInvalid(f"{extra} of {found.name} is not in its RECORD")
+            raise PluginInvalid(f"{extra} of {found.metadata['Name']} is not in its RECORD")
     return files
+
+
+def _checked(found: Distribution, name: str, said: str, place: Path) -> str:
+    """Return the SHA-256 of a file, after comparing it with what RECORD says, if it says one."""
+    if not place.is_file():
+        raise PluginInvalid(f"{name} of {found.metadata['Name']} is missing")
+    digest = digest_of(place)
+    kind, _, value = said.partition("=")
+    written = base64.urlsafe_b64encode(bytes.fromhex(digest)).decode().rstrip("=")
+    if kind == "sha256" and value != written:
+        raise PluginInvalid(f"{name} of {found.metadata['Name']} is not what its RECORD says")
+    return digest
 
 
 def _is_script(place: Path) -> bool:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
 
 from penin_core.cycle import Cycle, Trial
+from penin_core.engine.prices import price_table
+from penin_core.errors import ProviderError
 from penin_core.league.indicators import phi, sr
 from penin_core.ledger.artifacts import new_run_id, write_run
 from penin_core.records import Candidate, Decision, Measurement, RunRecord
@@ -108,6 +111,7 @@ def _detail(cycle: Cycle, case: Case) -> dict[str, Any]:
         "plugin": str(cycle.project.plugins.origin("providers", candidate.config.provider)),
         "loaded": cycle.project.plugins.loaded(),
     }
+    detail.update(_model(cycle, candidate))
     if measured.not_applied:
         detail["not_applied"] = list(measured.not_applied)
     if candidate.hash in cycle.raced.gains:
@@ -156,6 +160,18 @@ def _trial(cycle: Cycle, trial: Trial) -> dict[str, Any]:
         "spent_share": _spent_share(cycle),
         "lost": trial.lost,
     }
+
+
+def _model(cycle: Cycle, candidate: Candidate) -> dict[str, str]:
+    """Return what is worth knowing about a model: who says its price, and when it goes away."""
+    found: dict[str, str] = {}
+    with suppress(ProviderError):
+        able = cycle.engine.capabilities(candidate.config.provider, candidate.config.model)
+        if able.price is None:
+            found["prices"] = price_table()
+        if able.shutdown_date is not None:
+            found["shutdown_date"] = able.shutdown_date
+    return found
 
 
 def _spent_share(cycle: Cycle) -> float | None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -96,6 +97,7 @@ def test_help_lists_every_command_in_order(capsys):
             "status",
             "why",
             "replay",
+            "report",
             "finetune",
             "doctor",
             "ledger",
@@ -328,8 +330,9 @@ def test_help_lists_commands_of_plugins_after_the_core(commands):
     result = penin_process(commands, "--help")
     core, others = result.stdout.split("Commands of plugins:")
     assert result.returncode == 0
-    assert "greet     from penin-greet 2.0" in others
-    assert "twice     from penin-one 1.0 and penin-two 1.0" in others
+    others = re.sub(" +", " ", others)
+    assert "greet from penin-greet 2.0" in others
+    assert "twice from penin-one 1.0 and penin-two 1.0" in others
     assert "thief" not in core + others
     assert result.stderr == ""
 
@@ -390,7 +393,7 @@ def test_plugins_are_listed_as_a_table(project):
         "reason",
     ]
     (broken,) = [line for line in lines if line.startswith("my_metric")]
-    assert broken.endswith("broken   ZeroDivisionError: division by zero")
+    assert broken.split()[-5:] == ["broken", "ZeroDivisionError:", "division", "by", "zero"]
     (absent,) = [line for line in lines if line.startswith("absent")]
     assert "missing" in absent
     assert any(line.startswith("guards") and "sigma" in line and "Σ" in line for line in lines)

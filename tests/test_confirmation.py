@@ -99,9 +99,9 @@ class Bench:
         return TaskRow(task=task.id, utility=score, tokens_in=tokens)
 
 
-def run(plan, champion, finalist, at_least=100, watch=lambda *_: None):
+def run(plan, champion, finalist, at_least=100, watch=lambda *_: None, bench=Bench):
     """Confirm; the sides are functions from the place of a task to a score, pair or error."""
-    bench = Bench(plan, champion, finalist)
+    bench = bench(plan, champion, finalist)
     outcome = asyncio.run(
         confirm(
             bench,
@@ -156,6 +156,7 @@ def test_what_failed_is_asked_again_in_the_same_order_and_a_proof_changes_it():
     fresh = plan(suite, of=campaign((first, True, 100)))
     left = seeded_order([t for t in suite.split("confirm") if t.id not in first[:100]], 1)
     assert [task.id for task in fresh.tasks] == [task.id for task in left]
+    assert fresh.seed == run(fresh, wrong, right)[0].confirmation.seed == 1
 
 
 def test_the_declaration_names_all_that_decides():
@@ -206,6 +207,11 @@ def test_all_confirmations_of_a_campaign_spend_less_than_a_twentieth():
     assert 0.0497 < math.fsum(alphas) < 0.05
 
 
+def test_whoever_names_no_mode_may_look_at_any_time():
+    made = plan_confirmation(suite_of(100), claim="better", campaign=Campaign(), at_most=500)
+    assert (made.mode, made.evidence().log_e) == ("anytime", 0.0)
+
+
 # Which tasks are fresh
 
 
@@ -217,6 +223,10 @@ def test_tasks_that_proved_or_promoted_somebody_are_spent():
     assert len(second.tasks) == 140
     assert not set(first[:110]) & {t.id for t in second.tasks}
     assert len(fresh_tasks(suite, campaign(promoted_on=first))) == 130
+
+
+def test_a_task_is_remembered_by_eight_hex_digits_of_its_digest():
+    assert task_mark("c0") == digest("c0")[:8]
 
 
 def test_a_proof_spends_what_failed_and_open_confirmations_before_it_asked():
@@ -304,8 +314,11 @@ def test_fewer_than_a_hundred_fresh_tasks_are_refused(fresh):
     suite = suite_of(150)
     spent = campaign(promoted_on=[f"c{n}" for n in range(150 - fresh)])
     for refuse in (lambda: plan(suite, of=spent), lambda: require_fresh(suite, spent)):
-        with pytest.raises(SuiteError, match=f"{fresh} fresh confirm tasks are left"):
+        with pytest.raises(SuiteError, match=f"{fresh} fresh confirm tasks are left") as caught:
             refuse()
+        assert caught.value.hint == (
+            "tasks that proved something cannot prove the next thing: add new tasks"
+        )
     assert len(require_fresh(suite_of(100), Campaign())) == 100
 
 
@@ -377,8 +390,10 @@ def test_the_later_confirmation_needs_more_evidence():
 
 def test_a_watcher_sees_evidence_and_what_is_needed():
     seen = []
-    run(plan(suite_of(120)), wrong, seldom, watch=lambda *what: seen.append(what))
+    outcome, _ = run(plan(suite_of(120)), wrong, seldom, watch=lambda *what: seen.append(what))
     assert [n for n, _, _ in seen] == [50, 100, 120]
+    path = log_e_path([pair.difference for pair in outcome.pairs])
+    assert [log_e for _, log_e, _ in seen] == [max(0.0, *path[:n]) for n in (50, 100, 120)]
     assert [needed for _, _, needed in seen] == pytest.approx([math.log(40)] * 3)
 
 
@@ -432,8 +447,19 @@ def test_over_a_fifth_of_errors_so_far_ends_it_and_says_whose_they_are():
     with pytest.raises(EvaluationFailed, match="13 of 50 calls failed") as caught:
         run(plan(suite_of(200)), flaky, right)
     assert not isinstance(caught.value, FinalistFailed)
-    with pytest.raises(FinalistFailed, match="13 of 50 calls failed; the first: no line"):
+    with pytest.raises(FinalistFailed, match="13 of 50 calls failed; the first: no line") as theirs:
         run(plan(suite_of(200)), right, flaky)
+    assert theirs.value.hint == caught.value.hint != ""
+
+
+def test_answers_that_got_lost_are_not_paired_with_others():
+    class Forgetful(Bench):
+        async def rows(self, candidate, tasks):
+            found = await super().rows(candidate, tasks)
+            return found[1:] if candidate == FINALIST else found
+
+    with pytest.raises(ValueError, match="zip"):
+        run(plan(suite_of(200)), half, half, bench=Forgetful)
 
 
 def test_a_task_without_a_metric_counts_against_the_finalist():
@@ -677,6 +703,14 @@ def test_tasks_of_one_source_stand_together_and_are_never_cut():
     assert len(plan(clustered([7] * 40), at_most=147).tasks) == 147
 
 
+def test_the_order_of_the_sources_too_can_be_computed_again():
+    for seed in (0, 1):
+        of = campaign(*[([], True, 0)] * seed)
+        sources = [task.fields["doc"] for task in plan(clustered([4] * 30), of=of).tasks]
+        known = sorted(set(sources), key=lambda source: digest([seed, "cluster", source]))
+        assert sources[::4] == known
+
+
 def test_the_evidence_sees_the_mean_of_a_source():
     made = plan(clustered([10] * 30))
     outcome, _ = run(made, wrong, lambda n: float(n % 10 < 5), at_least=300)
@@ -697,14 +731,19 @@ def test_a_source_is_spent_as_a_whole():
 
 def test_a_source_in_both_splits_is_refused():
     leak = Task(id="s", input="q", split="select", fields={"doc": "d4"})
-    with pytest.raises(SuiteError, match="doc 'd4' has select and confirm tasks"):
+    with pytest.raises(SuiteError, match=r"what is searched on proves nothing$") as caught:
         plan(clustered([2] * 150, select=[leak, Task(id="o", input="q", split="select")]))
+    assert str(caught.value).startswith("doc 'd4' has select and confirm tasks: ")
+    assert caught.value.hint == 'give all tasks of one doc the same "split"'
 
 
 def test_a_confirm_task_without_its_source_is_refused():
     suite = Suite(SuiteDefinition(clusters="doc"), suite_of(150).tasks)
-    with pytest.raises(SuiteError, match="'c0' has no 'doc'"):
+    with pytest.raises(SuiteError, match="'c0' has no 'doc'") as caught:
         plan(suite)
+    assert caught.value.hint == (
+        "give every confirm task a 'doc', or remove clusters from the suite"
+    )
 
 
 def test_a_protected_group_can_be_the_source():
@@ -715,5 +754,6 @@ def test_a_protected_group_can_be_the_source():
 def test_planned_looks_need_a_hundred_sources():
     with pytest.raises(SuiteError, match="50 clusters with 200 tasks"):
         plan(clustered([4] * 50), mode="horizon")
-    with pytest.raises(SuiteError, match="0 clusters with 0 tasks"):
-        plan(clustered([300, 300]), at_most=200)
+    for sources in ([300, 300], [300]):
+        with pytest.raises(SuiteError, match="0 clusters with 0 tasks"):
+            plan(clustered(sources), at_most=200)

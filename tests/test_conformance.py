@@ -220,6 +220,7 @@ from penin_core import ComponentOptions
 from penin_core.testing import *
 from penin_core.testing.conformance import GOOD, NOTHING
 from penin_core.testing.fakes import Echo, FREE
+from planted import PlantedFineTuner
 
 def done(request, text="hello world", **changes):
     words = len(text.split())
@@ -262,13 +263,58 @@ REPLY = {"model": "m", "choices": [{"message": {"content": "hi"}}],
          "usage": {"prompt_tokens": 1, "completion_tokens": 1}}
 BAD = GOOD.model_copy(update={"ethics": EthicsEvidence(ece=0.9)})
 counter = itertools.count()
-KIT = {Local: LocalProviderConformance, Http: HttpProviderConformance, Evaluates:
+TRAINS = {"model": "small", "job_id": "job-1", "trained": "small-tuned", "replies": {
+    "upload_data": [{"id": "file-1"}, {"id": "file-2"}],
+    "create_job": [{"id": "job-1"}],
+    "find_job": [{"data": [{"id": "job-1", "metadata": {"penin": "{key}"}}]}],
+    "get_job": [{"id": "job-1", "status": "running"}],
+    "get_model": [{"id": "job-1", "fine_tuned_model": "small-tuned"}],
+    "cancel": [{"id": "job-1"}],
+}}
+
+class Trains(PlantedFineTuner):
+    "Trains."
+
+def twice(self, model, files, hyperparams, key):
+    for _ in range(2):
+        reply = yield Call(path="/jobs", body={"model": model, "f": files[0], "key": key})
+    return reply.body["id"]
+
+def keyless(self, model, files, hyperparams, key):
+    reply = yield Call(path="/jobs", body={"model": model, "training_file": files[0]})
+    return reply.body["id"]
+
+def relaunches(self, key):
+    reply = yield Call(path="/jobs", body={"key": key})
+    return reply.body["data"][0]["id"]
+
+def finds_none(self, key):
+    yield Call(method="GET", path="/jobs")
+
+def half(self, train, validation):
+    reply = yield Call(path="/files", files=(FilePart(name="f", filename="f", content=train),))
+    return (reply.body["id"], reply.body["id"])
+
+def raw_state(self, job_id):
+    reply = yield Call(method="GET", path=f"/jobs/{job_id}")
+    return reply.body
+
+def wrong_name(self, job_id):
+    yield Call(method="GET", path=f"/jobs/{job_id}")
+    return job_id
+
+def cancels_all(self, job_id):
+    yield Call(path="/jobs/cancel")
+
+KIT = {Trains: HttpFineTunerConformance, Local: LocalProviderConformance, Http:
+       HttpProviderConformance, Evaluates:
        EvaluatorConformance, Guards: GuardConformance, Mutates: MutatorConformance}
 
 def plant(title, base, **members):
     "Return a test class for a subclass of base that breaks one clause."
     component = type(title, (base,), {"__doc__": "Broken.", **members})
     extra = {"reply": REPLY, "bad": BAD, "component": component, "__module__": __name__}
+    extra |= TRAINS if base is Trains else {}
     return type("Test" + title, (KIT[base],), extra)
 
 def tell(key):
@@ -605,6 +651,27 @@ VIOLATIONS = [
         "ok=(evidence.ethics.ece or 0.0) < 0.01, reason='x')",
         "missing_evidence_never_counts_as_good",
     ),
+    ("LaunchesTwice", "Trains", "create_job=twice", "job_is_created_once"),
+    ("Keyless2", "Trains", "create_job=keyless", "job_is_created_once"),
+    ("Relaunches", "Trains", "find_job=relaunches", "job_is_found_by_its_key"),
+    ("FindsNone", "Trains", "find_job=finds_none", "job_is_found_by_its_key"),
+    ("HalfUpload", "Trains", "upload_data=half", "upload_sends_the_data"),
+    ("RawState", "Trains", "get_job=raw_state", "state_is_read"),
+    ("WrongName", "Trains", "get_model=wrong_name", "model_is_named"),
+    ("CancelsAll", "Trains", "cancel=cancels_all", "cancel_is_sent"),
+    (
+        "TakesAny",
+        "Trains",
+        "capabilities=lambda self, model: PlantedFineTuner.capabilities(self, 'small')",
+        "unknown_model_is_refused",
+    ),
+    (
+        "Constant",
+        "Trains",
+        "tokens=lambda self, model, example: 7",
+        "longer_example_has_more_tokens",
+    ),
+    ("AnyHyperparam", "Trains", "Hyperparams=Loose", "unknown_hyperparameter_is_refused"),
     (
         "Trusting",
         "Guards",
@@ -687,6 +754,12 @@ class TestGuards(GuardConformance):
     component = Guards
     bad = BAD
 
+class TestTrains(HttpFineTunerConformance):
+    component = Trains
+    model, job_id, trained, replies = (
+        TRAINS[name] for name in ("model", "job_id", "trained", "replies")
+    )
+
 class TestDeclared(LocalProviderConformance):
     component = plant("Chatty", Local,
         generate=lambda self, requests: [done(r, "a b", logprobs=(-1.0, -1.0)) for r in requests]
@@ -723,12 +796,19 @@ def by_outcome(result, outcome):
     return {match.groups() for line in result.outlines if (match := pattern.match(line))}
 
 
-def test_every_planted_violation_fails_its_clause_and_sound_components_none(run_kit):
+def planted_finetuner():
+    """The fine-tuner that ``penin plugins new`` writes, under another name of its class."""
+    source = (ROOT / "tests" / "data" / "api1" / "old_finetuner.py").read_text(encoding="utf-8")
+    return source.replace("OldFinetunerFineTuner", "PlantedFineTuner")
+
+
+def test_every_planted_violation_fails_its_clause_and_sound_components_none(run_kit, pytester):
     planted = "\n".join(
         f"Test{title} = plant({title!r}, {base}, {members})"
         for title, base, members, _ in VIOLATIONS
     )
-    result = run_kit(HEAD + SOUND + planted)
+    pytester.makepyfile(planted=planted_finetuner())
+    result = run_kit(HEAD + SOUND + planted, "-o", "pythonpath=.")
     failed = by_outcome(result, "FAILED")
     expected = {(f"Test{title}", clause) for title, _, _, clause in VIOLATIONS}
     assert expected - failed == set()

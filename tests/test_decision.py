@@ -113,6 +113,8 @@ def test_all_together_promote():
     assert (decision.verdict, decision.reason) == ("promote", "better, proved on 300 tasks")
     assert decision.delta_linf > 0.02
     assert decision.score >= decision.tau
+    assert decision.delta_score == pytest.approx(0.3 * (0.9 - 0.7))
+    assert decision.worst_axis is None, "nothing became worse"
 
 
 @pytest.mark.parametrize("axis", AXES)
@@ -120,11 +122,26 @@ def test_a_declared_axis_that_was_not_measured_fails(axis):
     missing = BETTER.model_copy(update={axis: None})
     decision = decided(missing)
     assert (decision.verdict, decision.reason) == ("fail", f"not measured: {axis}")
-    assert decided(champion=BEFORE.model_copy(update={axis: None})).verdict == "fail"
+    before = decided(champion=BEFORE.model_copy(update={axis: None}))
+    assert (before.verdict, before.reason) == ("fail", f"not measured: {axis} of the champion")
     rest = tuple(other for other in AXES if other != axis)
     if axis != "U":
         both = (measured(0.9).model_copy(update={axis: None}), BEFORE)
         assert decided(*both, axes=rest).verdict == "promote"
+
+
+def test_all_that_was_not_measured_is_named():
+    missing = BETTER.model_copy(update={"S": None, "L": None})
+    assert decided(missing).reason == "not measured: S, L"
+    assert decided(axes=(*AXES, "X")).reason == "not measured: X"
+    assert decided(axes=()).reason == "not measured: anything"
+
+
+def test_the_gain_that_is_needed_is_a_parameter():
+    decision = decided(params={**DEFAULTS, "beta_min": 0.5})
+    change = f"L∞ changes by {decision.delta_linf:+.3f}, beta_min is 0.5"
+    assert (decision.verdict, decision.reason) == ("canary", change)
+    assert decided(params={**DEFAULTS, "beta_min": 0.01}).verdict == "promote"
 
 
 def test_the_evidence_alone_does_not_promote():
@@ -158,7 +175,8 @@ def test_neither_is_a_rollback():
     unproved = confirmation(proved=False)
     decision = decided(measured(0.76, 0.86, 0.5, 0.76), measured(0.8), confirmation=unproved)
     assert decision.verdict == "rollback"
-    assert "L∞ changes by -0.0" in decision.reason
+    assert decision.reason == f"L∞ changes by {decision.delta_linf:+.3f}, beta_min is 0.02"
+    assert decision.delta_linf < -0.02
 
 
 @pytest.mark.parametrize(("n", "verdict"), [(0, "canary"), (99, "canary"), (100, "promote")])
@@ -178,6 +196,10 @@ def test_a_veto_or_no_guard_at_all_is_a_rollback(guards):
     assert decision.verdict == "rollback"
     assert decision.reason == ("vetoed by mine" if guards else "vetoed by no guard at all")
     assert decision.linf == 0.0
+
+
+def test_all_who_veto_are_named_whatever_they_are():
+    assert decided(guards=(NO, YES, "odd")).reason == "vetoed by mine, odd"
 
 
 @pytest.mark.parametrize("ok", [1, "yes", None, [True]])
@@ -257,6 +279,8 @@ def test_an_axis_that_the_suite_lacks_has_no_weight():
 def test_l_infinity_is_the_harmonic_mean_discounted_by_cost():
     found = linf(measured(0.8, 0.6, 0.3, 0.5), AXES, DEFAULTS, ethical_ok=True)
     assert found == pytest.approx(1 / (0.4 / 0.8 + 0.3 / 0.6 + 0.3 / 0.5) * math.exp(-0.5 * 0.3))
+    free = linf(measured(0.8, 0.6, 0.0, 0.5), AXES, DEFAULTS, ethical_ok=True)
+    assert free == pytest.approx(1 / (0.4 / 0.8 + 0.3 / 0.6 + 0.3 / 0.5))
     without = linf(measured(0.8, 0.6, 0.3, 0.5), ("U", "S"), DEFAULTS, ethical_ok=True)
     assert without == pytest.approx(0.7 / (0.4 / 0.8 + 0.3 / 0.6))
     assert linf(measured(), AXES, DEFAULTS, ethical_ok=False) == 0.0
@@ -298,20 +322,28 @@ def test_an_axis_that_is_no_number_in_the_unit_interval_fails(axis, odd):
 @pytest.mark.parametrize("name", ["wU", "wS", "wC", "wL", "tau", "beta_min", "lambda_c"])
 @pytest.mark.parametrize("odd", [None, math.nan, math.inf, "0.3", True])
 def test_a_parameter_that_is_no_number_fails(name, odd):
-    assert decided(params={**DEFAULTS, name: odd}).verdict == "fail"
+    decision = decided(params={**DEFAULTS, name: odd})
+    assert (decision.verdict, decision.reason) == ("fail", f"parameter {name} is {odd!r}")
 
 
 @pytest.mark.parametrize("odd", [None, math.nan, math.inf, "0.05", -0.1])
 def test_a_margin_that_is_no_number_fails(odd):
     for name in (*AXES, "group"):
-        assert decided(margins=MARGINS.model_copy(update={name: odd})).verdict == "fail"
+        decision = decided(margins=MARGINS.model_copy(update={name: odd}))
+        assert decision.verdict == "fail"
+        assert decision.reason == "a margin is no number in [0, 1]"
     assert decided(lost=odd).verdict == "fail"
+    assert decided(margins=odd).verdict == "fail"
 
 
 def test_groups_that_are_no_numbers_fail():
     for odd in (None, {"a": math.nan}, {"a": "1"}, {"a": None}):
-        assert decided(BETTER.model_copy(update={"groups": odd})).verdict == "fail"
-        assert decided(champion=BEFORE.model_copy(update={"groups": odd})).verdict == "fail"
+        forged = {"groups": odd}
+        after = decided(BETTER.model_copy(update=forged))
+        before = decided(champion=BEFORE.model_copy(update=forged))
+        assert (after.verdict, after.reason) == ("fail", "the groups are no numbers")
+        assert before.verdict == "fail"
+        assert before.reason == "the groups of the champion are no numbers"
 
 
 def test_measurements_of_different_suites_are_not_compared():
@@ -330,6 +362,7 @@ def test_without_axes_there_is_nothing_to_decide_on():
         {"log_e": math.nan},
         {"log_e": None},
         {"log_e": "9"},
+        {"log_e": 9},
         {"alpha": 0.05},
         {"alpha": math.nan},
         {"t": 2},
@@ -371,7 +404,8 @@ def test_the_utility_that_earlier_promotions_gave_away_narrows_the_margin():
     assert refused.reason == (
         "axis U is worse by 0.030, the margin is 0.02 after 0.030 that earlier promotions gave away"
     )
-    assert decided(lost=1.0).verdict == "promote"
+    for all_of_it in (1.0, sys.float_info.max):
+        assert decided(lost=all_of_it).verdict == "promote"
 
 
 # Fuzzed

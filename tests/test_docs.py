@@ -27,8 +27,8 @@ from penin_core.settings import (
     EvolveSettings,
     GuardSettings,
     LedgerSettings,
-    NetworkSettings,
     Margins,
+    NetworkSettings,
     Settings,
     SuiteDefinition,
 )

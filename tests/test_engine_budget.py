@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import penin_core
 from penin_core.engine.budget import Budget
-from penin_core.engine.money import FREE
+from penin_core.engine.money import FREE, End, Wish
 from penin_core.errors import BudgetExceeded, StateError
 
 ROOT = str(Path(penin_core.__file__).parent.parent)
@@ -155,6 +155,32 @@ def test_a_file_that_is_no_database_is_named(path: Path) -> None:
     path.write_bytes(b"not a database at all" * 100)
     with pytest.raises(StateError, match=r"budget\.db"):
         Budget(path).reserve(1, "a")
+
+
+def test_a_group_ends_and_reserves_at_once_and_refuses_only_what_does_not_fit(
+    budget: Budget,
+) -> None:
+    first = budget.reserve(900, "a")
+    ended, made = budget.apply(
+        [End(first, 500), End(77, 1), End(FREE, None)],
+        [Wish(300, "b"), Wish(300, "c"), Wish(0, "d"), Wish(200, "e")],
+    )
+    assert [type(problem) for problem in ended] == [type(None), ValueError, type(None)]
+    assert [type(each) for each in made] == [int, BudgetExceeded, int, int]
+    assert made[2] == FREE
+    held = {each.key: each.bound_micro_usd for each in budget.open_reservations()}
+    assert held == {"b": 300, "e": 200}
+    assert budget.spent_today() == 500
+    assert len({first, made[0], made[3]}) == 3
+
+
+def test_a_group_that_cannot_be_written_changes_nothing(
+    budget: Budget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = budget.reserve(100, "a")
+    with pytest.raises(ValueError, match="negative"):
+        budget.apply([End(first, 100)], [Wish(10, "b"), Wish(-1, "c")])
+    assert [each.key for each in budget.open_reservations()] == ["a"]
 
 
 STEPS = st.lists(st.tuples(st.integers(1, 700), st.integers(0, 3), st.integers(0, 700)))

@@ -186,13 +186,14 @@ def test_a_model_that_does_not_exist_is_refused_in_its_place(tmp_path: Path) -> 
 
 def test_the_deadline_is_kept_between_batches_and_nothing_done_is_lost(tmp_path: Path) -> None:
     def slow(requests: Sequence[Request]) -> Answers:
-        time.sleep(0.3)
+        now[0] += 0.1
         return [reply(request) for request in requests]
 
+    now = [0.0]
     first, second = Model(slow), Model()
     words = [f"{n:02}" for n in range(9)]
     with pytest.raises(BudgetExceeded, match="time of this run"):
-        answer(tmp_path, first, ask(*words), deadline_s=0.45)
+        answer(tmp_path, first, ask(*words), deadline_s=0.15, clock=lambda: now[0])
     assert first.batches == [["00", "01", "02"], ["03", "04", "05"]]
     assert texts(answer(tmp_path, second, ask(*words))) == words
     assert second.batches == [["06", "07", "08"]]

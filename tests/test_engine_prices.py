@@ -9,6 +9,7 @@ from fractions import Fraction
 from math import ceil
 from pathlib import Path
 
+import genai_prices
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ import penin_core
 from penin_core.engine.prices import (
     output_bound,
     price_of,
+    price_table,
     prompt_bound,
     upper_bound_micro_usd,
     usage_cost_micro_usd,
@@ -62,7 +64,7 @@ def test_a_long_prompt_is_dearer_where_the_service_says_so() -> None:
 def test_an_unknown_price_is_refused_by_name(provider: str, model: str) -> None:
     with pytest.raises(ProviderRefused, match=f"'{model}' of provider '{provider}'") as refused:
         price_of(provider, model, Capabilities())
-    assert "price=" in refused.value.hint
+    assert f'[prices."{provider}:{model}"]' in refused.value.hint
 
 
 @given(
@@ -140,3 +142,7 @@ def test_the_table_is_loaded_only_for_a_price_that_nobody_declared() -> None:
     root = Path(penin_core.__file__).parent.parent
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
     assert done.stdout.strip() == "False", done.stderr
+
+
+def test_the_price_table_has_a_name_for_the_record() -> None:
+    assert price_table() == f"genai-prices {genai_prices.__version__}"

@@ -13,7 +13,7 @@ from penin_core.omega._columns import (
     sorted_outcomes,
     unit_column,
 )
-from penin_core.omega._exact import exact_parts, exact_sum, segment_starts
+from penin_core.omega._exact import exact_parts, exact_sum, segment_starts, sizes_of
 
 moderate = st.floats(-(2.0**23), 2.0**23)
 finite_floats = st.floats(-1e300, 1e300)
@@ -53,8 +53,18 @@ def test_large_values_of_one_sign_lose_nothing_either():
             assert math.fsum(found) == math.fsum(segment.tolist())
 
 
+def test_the_smallest_term_decides_where_the_rest_lies_halfway():
+    halfway = np.array([2.0**1000, 2.0**947, 5e-324])
+    for series in (halfway, -halfway):
+        assert exact_sum(series[:2]) == series[0]
+        assert exact_sum(series) == math.fsum(series.tolist()) != series[0]
+
+
 def test_runs_of_equal_values_begin_where_they_change():
-    assert segment_starts(np.array([0.1, 0.1, 0.2, 0.5, 0.5])).tolist() == [0, 2, 3]
+    starts = segment_starts(np.array([0.1, 0.1, 0.2, 0.5, 0.5]))
+    assert (starts.tolist(), starts.dtype) == ([0, 2, 3], np.intp)
+    assert sizes_of(starts, 5) == [2, 1, 2]
+    assert sizes_of(np.array([0]), 7) == [7]
     assert segment_starts(np.array([0.5])).tolist() == [0]
 
 

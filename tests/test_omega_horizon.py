@@ -1,4 +1,4 @@
-"""Giving up: where a test can hardly be won any more, and never once it is over."""
+"""Planned looks, and giving up: where a test can hardly be won, and never once it is over."""
 
 import math
 
@@ -6,10 +6,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
+from penin_core.omega._horizon import _boundary
 from penin_core.omega.evidence import Look, horizon_crossed, horizon_looks, out_of_reach
 
 Z_80 = 0.8416212335729143
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered():
+    """Have every test compute its boundary anew."""
+    _boundary.cache_clear()
 
 
 def with_t(t, n):
@@ -82,5 +90,67 @@ def test_giving_up_hardly_costs_power():
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, None])
 def test_what_is_no_number_is_refused(wrong):
-    with pytest.raises(ValueError, match="value must be"):
+    with pytest.raises(ValueError, match=r"^value must be"):
         out_of_reach([wrong] * 10, 500, 2.0)
+    with pytest.raises(ValueError, match=r"^difference must be"):
+        horizon_crossed([0.5, wrong], [Look(2, 2.0)])
+
+
+# --- planned looks
+
+
+def test_the_boundary_is_that_of_o_brien_and_fleming():
+    # Jennison and Turnbull 2000, table 2.3: C_B(5, 0.05) = 2.040, two-sided, hence 0.025 here.
+    looks = horizon_looks(100_000, 0.025)
+    assert [look.tasks for look in looks] == [20_000, 40_000, 60_000, 80_000, 100_000]
+    for look in looks:
+        z = 2.040 / math.sqrt(look.tasks / 100_000)
+        assert look.critical_t == pytest.approx(z, rel=1e-3)
+
+
+def test_small_looks_take_student_for_normal():
+    first, *_, last = horizon_looks(500, 0.025)
+    tail = stats.norm.sf(2.0400731751734 / math.sqrt(0.2))
+    assert first.critical_t == pytest.approx(stats.t.isf(tail, 99), rel=1e-9)
+    assert last.critical_t == pytest.approx(2.0454, abs=1e-3)
+
+
+def test_the_recursion_agrees_with_the_multivariate_normal_law():
+    boundary = horizon_looks(100_000, 0.1)[-1].critical_t
+    times = np.arange(1, 6) / 5
+    law = stats.multivariate_normal(np.zeros(5), np.minimum.outer(times, times), seed=1)
+    assert 1 - law.cdf(np.full(5, boundary)) == pytest.approx(0.1, abs=2e-4)
+
+
+def test_the_planned_looks_keep_their_level_and_find_real_gains():
+    rng = np.random.default_rng(9)
+    looks = horizon_looks(200, 0.05)
+    rates = {}
+    for gain in (0.0, 0.15):
+        law = [0.15 + gain / 2, 0.7, 0.15 - gain / 2]
+        runs = rng.choice([1.0, 0.0, -1.0], size=(600, 200), p=law).tolist()
+        rates[gain] = np.mean([horizon_crossed(run, looks) for run in runs])
+    assert rates[0.0] == pytest.approx(0.05, abs=0.025)
+    assert rates[0.15] > 0.95
+
+
+def test_a_look_compares_the_t_statistic_of_scipy():
+    for seed in range(5):
+        values = np.random.default_rng(seed).uniform(-0.2, 0.5, 12).tolist()
+        t = float(stats.ttest_1samp(values, 0).statistic)
+        assert horizon_crossed(values, [Look(12, t)])
+        assert horizon_crossed([*values, -1.0], [Look(12, t * (1 - 1e-9))])
+        assert not horizon_crossed(values, [Look(12, t + abs(t) * 1e-9)])
+
+
+def test_looks_that_were_not_reached_say_nothing():
+    looks = horizon_looks(100, 0.05)
+    assert not horizon_crossed([1.0] * 19, looks)
+    assert horizon_crossed([1.0] * 20, looks)
+    assert not horizon_crossed([0.0] * 100, looks)
+    assert not horizon_crossed([0.0] * 100, [Look(100, 0.5)])
+    assert not horizon_crossed([-1.0] * 100, looks)
+    assert [look.tasks for look in horizon_looks(10, 0.5)] == [2, 4, 6, 8, 10]
+    for n, alpha, message in ((9, 0.05, "n must be"), (100, 0.6, "alpha must be at most")):
+        with pytest.raises(ValueError, match=message):
+            horizon_looks(n, alpha)

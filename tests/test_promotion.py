@@ -1,14 +1,18 @@
 """By hand, too, the champion moves only on proof, and every move can be taken back."""
 
+import asyncio
 import json
+import shutil
 
 import pytest
 
 from penin_core import Configuration, LedgerInvalid, PromotionRefused, StateError
 from penin_core.league.confirmation import task_mark
-from penin_core.league.promotion import LeagueOrchestrator, promotion_body
+from penin_core.league.promotion import LeagueOrchestrator, promotion_body, utility_lost
 from penin_core.ledger.artifacts import write_run
+from penin_core.ledger.checkpoints import read_kept
 from penin_core.ledger.store import WORMLedger
+from penin_core.omega.tuner import OnlineTuner
 
 FIRST = Configuration(provider="p", model="first")
 PAIRS = ["c1", "c2", "c3"]
@@ -31,14 +35,24 @@ def config_of(name):
 
 
 def add_run(
-    league, run_id, config, *, proved=True, champion=FIRST, guards=True, params=None, **row
+    league,
+    run_id,
+    config,
+    *,
+    proved=True,
+    champion=FIRST,
+    guards=True,
+    params=None,
+    further=True,
+    **row,
 ):
     """Record a run that may be promoted, unless ``row`` says otherwise."""
     files = {
         "config.json": json.dumps(config.model_dump(mode="json")).encode(),
         "pairs.jsonl": b"".join(json.dumps({"task": task}).encode() + b"\n" for task in PAIRS),
-        "further.jsonl": json.dumps({"task": FURTHER}).encode(),
     }
+    if further:
+        files["further.jsonl"] = json.dumps({"task": FURTHER}).encode()
     manifest = write_run(league.state, run_id, files)
     detail = {
         "champion": champion.hash,
@@ -56,11 +70,15 @@ def add_run(
         "sigma_guard_ok": True,
         "ir_ic_ok": True,
         "delta_linf": 0.05,
+        "param_version": 0,
         "artifacts_path": f"runs/{run_id}",
         "manifest_sha256": manifest,
         "detail": detail,
     }
-    league.ledger.record_run({**fields, **row})
+    fields |= row
+    if fields["detail"] is None:
+        del fields["detail"]
+    league.ledger.record_run(fields)
     return run_id
 
 
@@ -85,33 +103,33 @@ def test_the_tasks_that_proved_it_are_spent(league):
     league.promote(add_run(league, "run-b", config_of("b")))
     (entry,) = league.ledger.events("PROMOTE")
     assert entry.body["spent"] == [task_mark(task) for task in (*PAIRS, FURTHER)]
+    assert (entry.body["run_id"], entry.body["previous_run_id"]) == ("run-b", "run-first")
 
 
-OBJECTIONS = {
-    "own baseline": {"kind": "baseline"},
-    "dry run": {"dry_run": True},
-    "its verdict was fail (as it was)": {"verdict": "fail"},
-    "its verdict was rollback (as it was)": {"verdict": "rollback"},
-    "its verdict was canary (as it was)": {"verdict": "canary"},
-    "Σ-Guard did not pass": {"sigma_guard_ok": False},
-    "Σ-Guard did": {"sigma_guard_ok": None},
-    "IR→IC did not pass": {"ir_ic_ok": False},
-    "IR→IC": {"guards": False},
-    "ΔL∞ is 0.019": {"delta_linf": 0.019},
-    "ΔL∞ is None": {"delta_linf": None},
-    "not proved": {"proved": False},
-    "gain is not proved": {"proved": "yes"},
-    "against another champion": {"champion": config_of("other")},
-}
+OBJECTIONS = [
+    ("it is the champion's own baseline", {"kind": "baseline"}),
+    ("it was a dry run", {"dry_run": True}),
+    ("its verdict was fail (as it was)", {"verdict": "fail"}),
+    ("its verdict was rollback (as it was)", {"verdict": "rollback"}),
+    ("its verdict was canary (as it was)", {"verdict": "canary"}),
+    ("Σ-Guard did not pass", {"sigma_guard_ok": False}),
+    ("Σ-Guard did not pass", {"sigma_guard_ok": None}),
+    ("IR→IC did not pass", {"ir_ic_ok": False}),
+    ("IR→IC did not pass", {"guards": False}),
+    ("ΔL∞ is 0.019, at least 0.02 is needed", {"delta_linf": 0.019}),
+    ("ΔL∞ is None, at least 0.02 is needed", {"delta_linf": None}),
+    ("its gain is not proved", {"proved": False}),
+    ("its gain is not proved", {"proved": "yes"}),
+    ("it was measured against another champion", {"champion": config_of("other")}),
+]
 
 
-@pytest.mark.parametrize("objection", OBJECTIONS)
-def test_every_single_objection_refuses(league, objection):
-    run_id = add_run(league, "run-b", config_of("b"), **OBJECTIONS[objection])
-    with pytest.raises(PromotionRefused, match="run-b is not promoted") as caught:
+@pytest.mark.parametrize(("objection", "spoiled"), OBJECTIONS)
+def test_every_single_objection_refuses_and_is_the_only_one_named(league, objection, spoiled):
+    run_id = add_run(league, "run-b", config_of("b"), **spoiled)
+    with pytest.raises(PromotionRefused) as caught:
         league.promote(run_id)
-    assert objection in str(caught.value)
-    assert "; " not in str(caught.value), "one objection was made, one is named"
+    assert str(caught.value) == f"run run-b is not promoted: {objection}"
     assert caught.value.exit_code == 3
     assert league.champion().run_id == "run-first"
     assert kinds(league) == ["BOOTSTRAP"]
@@ -133,8 +151,9 @@ def test_the_gain_that_is_needed_is_the_one_of_its_cycle(league, params, delta, 
     assert league.promote(enough).run_id == "run-c"
 
 
-def test_a_run_without_detail_is_refused_and_nothing_breaks(league):
-    run_id = add_run(league, "run-b", config_of("b"), detail={})
+@pytest.mark.parametrize("detail", [None, {}])
+def test_a_run_without_detail_is_refused_and_nothing_breaks(league, detail):
+    run_id = add_run(league, "run-b", config_of("b"), detail=detail)
     with pytest.raises(PromotionRefused, match="its gain is not proved; it was measured against"):
         league.promote(run_id)
 
@@ -147,6 +166,27 @@ def test_files_that_were_changed_are_not_promoted(league):
     with pytest.raises(LedgerInvalid):
         league.promote(run_id)
     assert kinds(league) == ["BOOTSTRAP"]
+
+
+def test_files_and_manifest_that_were_replaced_together_are_not_promoted(league):
+    run_id = add_run(league, "run-b", config_of("b"))
+    shutil.rmtree(league.state / "runs" / run_id)
+    write_run(league.state, run_id, {"config.json": config_of("b").model_dump_json().encode()})
+    with pytest.raises(LedgerInvalid):
+        league.promote(run_id)
+    assert kinds(league) == ["BOOTSTRAP"]
+
+
+def test_where_nothing_further_was_asked_the_pairs_alone_are_spent(league):
+    league.promote(add_run(league, "run-b", config_of("b"), further=False))
+    (entry,) = league.ledger.events("PROMOTE")
+    assert entry.body["spent"] == [task_mark(task) for task in PAIRS]
+
+
+def test_the_key_that_signs_a_move_is_named_after_the_owner(league):
+    mine = LeagueOrchestrator(league.state, league.ledger, owner="models.example")
+    mine.promote(add_run(league, "run-b", config_of("b")))
+    assert read_kept(league.state).last.text.startswith("penin.models.example/ledger/")
 
 
 def test_what_nobody_gave_a_reason_for_was_done_by_hand(league):
@@ -178,13 +218,13 @@ def test_risk_that_was_not_measurable_yet_is_no_objection(league):
 def test_force_needs_a_reason_and_the_ledger_keeps_both_objections_and_reason(league):
     run_id = add_run(league, "run-b", config_of("b"), verdict="fail", proved=False)
     for reason in ("", "  "):
-        with pytest.raises(PromotionRefused, match="needs a reason"):
+        with pytest.raises(PromotionRefused, match=r"^an override needs a reason$"):
             league.promote(run_id, force=True, reason=reason)
     assert kinds(league) == ["BOOTSTRAP"]
     assert league.promote(run_id, force=True, reason="the boss says so").run_id == "run-b"
     assert kinds(league) == ["BOOTSTRAP", "OVERRIDE", "PROMOTE"]
     override = league.ledger.events("OVERRIDE")[0].body
-    assert override["reason"] == "the boss says so"
+    assert (override["run_id"], override["reason"]) == ("run-b", "the boss says so")
     assert len(override["objections"]) == 2
 
 
@@ -204,8 +244,10 @@ def test_without_a_champion_nothing_moves(tmp_path):
         empty = LeagueOrchestrator(tmp_path, ledger)
         run_id = add_run(empty, "run-b", config_of("b"))
         for move in (lambda: empty.promote(run_id), empty.rollback):
-            with pytest.raises(StateError, match="there is no champion yet"):
+            with pytest.raises(StateError) as caught:
                 move()
+            assert str(caught.value) == "there is no champion yet"
+            assert caught.value.hint == "penin evolve makes one"
 
 
 def test_a_rollback_returns_to_the_last_good_and_quarantines_what_is_left(league):
@@ -216,7 +258,7 @@ def test_a_rollback_returns_to_the_last_good_and_quarantines_what_is_left(league
     assert league.quarantined() == {config_of("b").hash}
     assert league.ledger.events("ROLLBACK")[0].body["reason"] == "angry users"
     again = add_run(league, "run-b2", config_of("b"))
-    with pytest.raises(PromotionRefused, match="quarantined after a rollback"):
+    with pytest.raises(PromotionRefused, match=r": it is quarantined after a rollback$"):
         league.promote(again)
     assert league.promote(again, force=True, reason="fixed").run_id == "run-b2"
 
@@ -225,7 +267,7 @@ def test_two_rollbacks_go_back_two_champions(league):
     league.promote(add_run(league, "run-b", config_of("b")))
     league.promote(add_run(league, "run-c", config_of("c"), champion=config_of("b")))
     assert [league.rollback().run_id, league.rollback().run_id] == ["run-b", "run-first"]
-    with pytest.raises(StateError, match="no earlier champion"):
+    with pytest.raises(StateError, match=r"^there is no earlier champion to return to$"):
         league.rollback()
 
 
@@ -238,6 +280,33 @@ def test_a_rollback_to_a_run_needs_one_that_was_champion(league):
     assert league.rollback("run-first").config["model"] == "first"
 
 
+def test_what_becomes_of_a_champion_is_a_lesson_for_the_tuner(league):
+    tuner = OnlineTuner(warmup=0)
+    tuner.update(0.0, {"tau": 1.0})
+    state = {"param_version": 1, "params": tuner.get_params(), "state": tuner.export_state()}
+    league.ledger.record_event("TUNE", state)
+    league.promote(add_run(league, "run-b", config_of("b"), param_version=1))
+    league.rollback()
+    league.promote(add_run(league, "run-c", config_of("c"), param_version=1))
+    league.promote(
+        add_run(league, "run-d", config_of("d"), champion=config_of("c"), param_version=1)
+    )
+    outcomes = [entry.body["outcome"] for entry in league.ledger.events("TUNE")[1:]]
+    assert [(said["run_id"], said["fate"]) for said in outcomes] == [
+        ("run-b", "rolled_back"),
+        ("run-c", "promoted"),
+    ]
+
+
+def test_a_canary_gets_five_percent_for_five_minutes_unless_told(league, monkeypatch):
+    async def noted(*_, **options):
+        return options
+
+    monkeypatch.setattr("penin_core.league.promotion.try_on_traffic", noted)
+    told = asyncio.run(league.canary_test(None, FIRST, config_of("b"), traffic=[]))
+    assert (told["fraction"], told["duration_s"]) == (0.05, 300)
+
+
 def test_a_pointer_that_was_left_behind_is_brought_up_to_date(league):
     league.champion()
     run_id = add_run(league, "run-b", config_of("b"))
@@ -246,3 +315,65 @@ def test_a_pointer_that_was_left_behind_is_brought_up_to_date(league):
     assert pointer(league)["run_id"] == "run-first"
     assert league.champion().run_id == "run-b"
     assert pointer(league)["run_id"] == "run-b"
+
+
+# What promotions gave away
+
+
+def crowned(league, run_id, before, after, **row):
+    """Promote a run that measured ``after`` where its predecessor measured ``before``."""
+    detail = {} if before is None else {"before": {"U": before}}
+    row = {"u_score": after, "detail": detail, **row}
+    config = config_of(run_id)
+    body = promotion_body(
+        config.model_dump(mode="json"),
+        add_run(league, run_id, config, **row),
+        league.champion(),
+    )
+    league.ledger.record_event("PROMOTE", body)
+
+
+def test_without_a_promotion_nothing_was_given_away(league, tmp_path):
+    assert utility_lost(league.ledger) == 0.0
+    with WORMLedger(tmp_path / "empty.db") as empty:
+        assert utility_lost(empty) == 0.0
+
+
+def test_losses_add_up_and_gains_are_not_set_off(league):
+    for run_id, before, after in (("a", 0.8, 0.77), ("b", 0.7, 0.75), ("c", 0.75, 0.74)):
+        crowned(league, run_id, before, after)
+    assert utility_lost(league.ledger) == pytest.approx(0.04)
+
+
+def test_what_was_rolled_back_from_no_longer_counts(league):
+    for run_id, before, after in (("a", 0.8, 0.77), ("b", 0.77, 0.75), ("c", 0.75, 0.74)):
+        crowned(league, run_id, before, after)
+    league.rollback("a")
+    assert utility_lost(league.ledger) == pytest.approx(0.03)
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, 0.5), (0.9, None), (None, None)])
+def test_what_was_not_measured_counts_nothing_and_hides_nothing(league, before, after):
+    crowned(league, "a", 0.8, 0.77)
+    crowned(league, "b", before, after)
+    crowned(league, "c", 0.77, 0.75)
+    crowned(league, "d", None, 0.1, detail=None)
+    assert utility_lost(league.ledger) == pytest.approx(0.05)
+
+
+def test_a_champion_that_was_never_measured_gave_nothing_away(tmp_path):
+    with WORMLedger(tmp_path / "ledger.db") as ledger:
+        body = promotion_body(FIRST.model_dump(mode="json"), None, None)
+        ledger.record_event("BOOTSTRAP", body)
+        assert utility_lost(ledger) == 0.0
+        made = LeagueOrchestrator(tmp_path, ledger)
+        crowned(made, "a", 0.8, 0.77)
+        assert utility_lost(ledger) == pytest.approx(0.03)
+
+
+def test_a_run_that_was_promoted_twice_counts_once(league):
+    crowned(league, "a", 0.8, 0.77)
+    crowned(league, "b", 0.77, 0.75)
+    body = promotion_body(config_of("a").model_dump(mode="json"), "a", league.champion())
+    league.ledger.record_event("PROMOTE", body)
+    assert utility_lost(league.ledger) == pytest.approx(0.05)

@@ -73,7 +73,8 @@ def test_a_challenger_that_answers_wrong_is_taken_back_early(tried):
     assert report.reason.startswith("utility")
     assert report.champion_requests + report.challenger_requests < 500
     assert (start.kind, stop.kind) == ("CANARY_START", "CANARY_STOP")
-    assert start.body["challenger"] == BAD.hash
+    assert (start.body["champion"], start.body["challenger"]) == (GOOD.hash, BAD.hash)
+    assert start.body["fraction"] == 0.2
     assert (stop.body["verdict"], stop.body["experiment"]) == ("harmful", report.experiment)
 
 

@@ -41,11 +41,12 @@ def draft(answers: Answers, folder: Path) -> list[Table]:
         SettingsError, PluginError: the model cannot be asked.
     """
     from penin_core.errors import SettingsError
+    from penin_core.locking import read_lock
     from penin_core.plugins import Plugins
     from penin_core.records import Configuration
     from penin_core.settings import validated
 
-    plugins = Plugins.load()
+    plugins = Plugins.load(lock=read_lock(folder))
     plugins.get("providers", answers.provider)
     model = answers.model or (EMBEDDED[1] if answers.provider == EMBEDDED[0] else None)
     if model is None:

@@ -93,6 +93,9 @@ def command(
                 reports.append(report)
                 if not as_json:
                     click.echo(fitted(report_in_words(report, project.suite.definition.metrics)))
+                if report.verdict == "promote" and report.champion.config.model != champion.model:
+                    for text in _going_away(project, report.champion.config):
+                        progress(text)
         finally:
             if as_json and reports:
                 click.echo(to_json(reports if options["cycles"] > 1 else reports[0]))
@@ -197,7 +200,16 @@ def announcement(
         power(min(settings.evolve.confirm_max, len(fresh)), earlier + 1),
         f"{wording.amount(challengers, 'challenger')} to {wording.model_name(champion)}, at most "
         f"{wording.duration(seconds)} and {_money(max_usd, settings.budget.daily_usd)}",
+        *_going_away(project, champion),
     )
+
+
+def _going_away(project: Project, config: Configuration) -> list[str]:
+    """Name a model whose service will shut it down: what is proved on it will not last."""
+    from . import wording
+
+    date = project.provider(config.provider).capabilities(config.model).shutdown_date
+    return [f"{wording.model_name(config)}: {text}" for text in wording.going_away(date)]
 
 
 def _money(of_run: float | None, of_day: float) -> str:

@@ -85,6 +85,7 @@ def _in_words(data: dict[str, Any]) -> str:
         line("origin", wording.clipped(detail.get("origin") or "-")),
         *lines("changed", _changed(data)),
         *lines("not applied", wording.not_applied(detail.get("not_applied", ()))),
+        *lines("model", wording.going_away(detail.get("shutdown_date"))),
         "",
         *_numbers(run, detail),
         *lines("guards", wording.guards(detail.get("guards", ()))),

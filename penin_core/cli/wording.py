@@ -91,6 +91,11 @@ def value(name: str, found: Any) -> str:
     return "none" if found is None else clipped(str(found))
 
 
+def going_away(date: str | None) -> list[str]:
+    """Say when the service shuts a model down, if it said so."""
+    return [] if date is None else [f"its service shuts it down on {clipped(date, 40)}"]
+
+
 def not_applied(names: Iterable[str]) -> list[str]:
     """Return one line about the parameters that the model does not take, if there are any."""
     listed = clipped(", ".join(names))

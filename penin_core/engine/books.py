@@ -91,6 +91,8 @@ class Books:
             try:
                 return await self._ask(wish)
             except BudgetExceeded:
+                # Whoever waits for this call sees that nothing comes of it.
+                self._freed.set()
                 if not self._others():
                     raise
         # One at a time, in turn: who asks for less does not overtake.
@@ -137,7 +139,7 @@ class Books:
             StateError: the cache cannot be written.
         """
         if answers:
-            await asyncio.shield(self._answers.add(answers))
+            await self._answers.add(answers)
 
     def settle(self, reservation: int, spent: int | None) -> None:
         """Count what a call cost; None charges all that was reserved. See ``settled``."""

@@ -70,9 +70,10 @@ class Pace:
             self._clean = 0
             self._grow()
 
-    def troubled(self) -> None:
-        """The service is in trouble: no reason to grow."""
+    def troubled(self, retry_after: float | None) -> None:
+        """The service is in trouble: no reason to grow, and nothing before the time it named."""
         self._clean = 0
+        self._pause_until = max(self._pause_until, self._clock() + (retry_after or 0.0))
 
     def refused(self, retry_after: float | None) -> None:
         """Too many: fewer from now on, none before the time that the service named."""
@@ -80,8 +81,7 @@ class Pace:
         self._doubling, self._clean = False, 0
         self.limit = max(1.0, self.limit - 1.0)
         self._quiet_until = max(self._quiet_until, now + wait + QUIET_S)
-        if wait:
-            self._pause_until = max(self._pause_until, now + wait)
+        self._pause_until = max(self._pause_until, now + wait)
 
     def _grow(self) -> None:
         if self._doubling:

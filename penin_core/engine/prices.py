@@ -49,6 +49,13 @@ def price_of(provider: str, model: str, capabilities: Capabilities, tokens_in: i
     return price
 
 
+def price_table() -> str:
+    """Return the price table by name and version, which stands for its date, for the record."""
+    import genai_prices
+
+    return f"genai-prices {genai_prices.__version__}"
+
+
 def usage_cost_micro_usd(price: Price, tokens_in: int, tokens_out: int) -> int:
     """Return what ``tokens_in`` and ``tokens_out`` cost, rounded up."""
     exact = tokens_in * _decimal(price.input_per_million)

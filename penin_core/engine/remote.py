@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ from .prices import (
     usage_cost_micro_usd,
     usd_to_micro,
 )
+from .refusals import refused_parameter, without
 from .replies import ReplyLost, capabilities_of, completed, decode, plugin_failure
 from .retry import RetryBudget, Sleep, retried
 
@@ -66,6 +67,8 @@ class RemoteModel:
         self.breaker = Breaker(provider.name, clock=clock, sleep=self._nap)
         self._retries = RetryBudget(clock)
         self._known: dict[str, Capabilities] = {}
+        #: By model, what it turned out to refuse.
+        self._refused: dict[str, set[str]] = {}
 
     async def _nap(self, seconds: float) -> None:
         """Sleep, but not beyond the deadline; the call that follows then refuses to start."""
@@ -78,7 +81,9 @@ class RemoteModel:
             ProviderRefused: the model does not exist, or its price is unknown.
         """
         capabilities = self._capabilities(request)
-        price = price_of(request.provider, request.model, capabilities, prompt_bound(request))
+        price = capabilities.price
+        if price is None:
+            price = price_of(request.provider, request.model, capabilities, prompt_bound(request))
         return upper_bound_micro_usd(request, price, capabilities)
 
     async def answer(self, items: Sequence[Item], batch: Batch) -> None:
@@ -134,19 +139,29 @@ class RemoteModel:
     async def _ask(self, key: str, request: Request) -> Completion:
         capabilities = self._capabilities(request)
         bound = self.bound(request)
-        call = self._encode(request)
+        encoded = self._encode(request)
+        refused = self._refused.setdefault(request.model, set())
         self._retries.called()
 
         async def attempt() -> Completion:
+            call, able = without(encoded, left_out), _also_refusing(capabilities, left_out)
             async with self._road():
-                return await self._attempt(key, request, call, bound, capabilities)
+                return await self._attempt(key, request, call, bound, able)
 
-        return await retried(
-            attempt,
-            sleep=self._sleep,
-            seconds_left=self._books.seconds_left,
-            budget=self._retries,
-        )
+        while True:
+            left_out = frozenset(refused)
+            try:
+                return await retried(
+                    attempt,
+                    sleep=self._sleep,
+                    seconds_left=self._books.seconds_left,
+                    budget=self._retries,
+                )
+            except ProviderRefused as error:
+                name = refused_parameter(error, encoded)
+                if name is None or name in left_out:
+                    raise
+                refused.add(name)
 
     @asynccontextmanager
     async def _road(self) -> AsyncIterator[None]:
@@ -160,8 +175,8 @@ class RemoteModel:
                 self.pace.refused(error.retry_after)
                 self.breaker.passed(probe)
                 raise
-            except ProviderUnavailable:
-                self.pace.troubled()
+            except ProviderUnavailable as error:
+                self.pace.troubled(error.retry_after)
                 self.breaker.failed(probe)
                 raise
             except (ProviderAuthError, ProviderRefused):
@@ -240,3 +255,10 @@ class RemoteModel:
                 found = found.model_copy(update={"price": price})
             self._known[request.model] = found
         return self._known[request.model]
+
+
+def _also_refusing(capabilities: Capabilities, names: Collection[str]) -> Capabilities:
+    """Return ``capabilities`` with what the model turned out to refuse."""
+    if not names:
+        return capabilities
+    return capabilities.model_copy(update={"refused": (*capabilities.refused, *sorted(names))})

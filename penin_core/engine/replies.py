@@ -111,16 +111,17 @@ def status_error(provider: str, reply: Reply, now: datetime | None = None) -> Pr
     message = f"provider '{provider}' answered {reply.status}: {service_message(reply)}"
     error = _error_for(reply, message)
     error.retry_after = retry_after(reply.headers, now or datetime.now(UTC))
-    error.code, error.status = service_code(reply), reply.status
+    error.code, error.param = service_field(reply, "code"), service_field(reply, "param")
+    error.status = reply.status
     return error
 
 
-def service_code(reply: Reply) -> str:
-    """Return what a service calls an error: the ``code`` of its body, or of the error in it."""
+def service_field(reply: Reply, name: str) -> str:
+    """Return what an error says under ``name`` (``code``, ``param``), in it or beside it."""
     body = reply.body if isinstance(reply.body, dict) else {}
     inner = body.get("error")
-    code = inner.get("code") if isinstance(inner, dict) else body.get("code")
-    return shorten(str(code)) if isinstance(code, str | int) else ""
+    value = inner.get(name) if isinstance(inner, dict) else body.get(name)
+    return shorten(str(value)) if isinstance(value, str | int) else ""
 
 
 def _error_for(reply: Reply, message: str) -> ProviderError:
@@ -257,6 +258,9 @@ def completed(
 ) -> Completion:
     """Return ``completion`` with what the engine knows about it."""
     dropped = [name for name in capabilities.refused if _carries(request, name)]
+    if request.logprobs and capabilities.logprobs and completion.logprobs is None:
+        # Some services ignore in silence what they do not give.
+        dropped.append("logprobs")
     return completion.model_copy(
         update={
             "latency_ms": latency_ms,

@@ -20,6 +20,8 @@ from penin_core import (
     HttpProvider,
     LocalProvider,
     Mutator,
+    PluginInvalid,
+    PluginNotFound,
     ProviderError,
 )
 from penin_core.plugins import Plugins, options_of
@@ -54,6 +56,11 @@ _GUARD = {
     "test_part_that_decides_is_never_optional": _GOOD_AND_BAD,
     "test_same_evidence_same_answer": _GOOD_AND_BAD,
 }
+_MODEL = "a model that can be trained"
+_FINETUNER = {
+    "test_capabilities_are_stated": _MODEL,
+    "test_longer_example_has_more_tokens": _MODEL,
+}
 _MUTATOR = {"test_it_proposes_something": "a champion for which it has a proposal"}
 #: These need nothing but the class.
 _STATIC = {
@@ -68,11 +75,14 @@ def kits_for(name: str) -> dict[str, type]:
     """Return test classes for plugin ``name`` and its components, as penin.toml sets them up.
 
     Raises:
-        PluginNotFound, SettingsError: it cannot be loaded.
+        PluginInvalid, SettingsError: it cannot be loaded; the message says why.
     """
     settings = load_settings()
     plugins = Plugins.of(settings)
-    module = plugins.module(name)
+    try:
+        module = plugins.module(name)
+    except PluginNotFound as error:
+        raise PluginInvalid(f"{error}: {error.hint}") from error
     kits: dict[str, type] = {"TestPlugin": _kit("TestPlugin", PluginConformance, plugin=module)}
     row = next(row for row in plugins.describe() if row["name"] == name)
     for part in row["components"]:
@@ -110,14 +120,12 @@ def _choice(component: type[Any]) -> tuple[type[Any], dict[str, str]]:
     if issubclass(component, Evaluator):
         return EvaluatorConformance, {}
     if issubclass(component, FineTuner):
-        return FineTunerConformance, {}
+        return FineTunerConformance, _FINETUNER
     return GuardConformance, _GUARD
 
 
 def _missing(component: type[Any], options: Mapping[str, Any], model: str) -> str:
     """Say what is missing to build the component or to ask it anything, "" where nothing is."""
-    if issubclass(component, FineTuner):
-        return "a model that can be trained"
     try:
         made = component(component.Options(**options))
     except Exception as error:

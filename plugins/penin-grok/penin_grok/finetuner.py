@@ -5,18 +5,19 @@ There is no such service in xAI's REST reference, its protocol buffers or xai-sd
 
 from __future__ import annotations
 
-from typing import NoReturn
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
 
-from penin_core import FineTuner, FineTuningUnavailable, TrainingExample
+from penin_core import FineTuningUnavailable, HttpFineTuner, TrainingExample
 
 
-class GrokFineTuner(FineTuner):
+class GrokFineTuner(HttpFineTuner):
     """xAI offers no fine-tuning; this says so."""
 
     name = "grok"
 
     def capabilities(self, model: str) -> NoReturn:
-        """Refuse."""
+        """Refuse, before anything is sent; so does everything else here."""
         raise FineTuningUnavailable(
             f"xAI offers no fine-tuning, of {model!r} or any other model",
             hint="evolve the prompt and the examples instead, or train an open model yourself "
@@ -26,3 +27,29 @@ class GrokFineTuner(FineTuner):
     def tokens(self, model: str, example: TrainingExample) -> NoReturn:
         """Refuse."""
         self.capabilities(model)
+
+    def upload_data(self, train: bytes, validation: bytes | None) -> NoReturn:
+        """Refuse."""
+        self.capabilities("any")
+
+    def create_job(
+        self, model: str, files: Sequence[str], hyperparams: Mapping[str, Any], key: str
+    ) -> NoReturn:
+        """Refuse."""
+        self.capabilities(model)
+
+    def find_job(self, key: str) -> NoReturn:
+        """Refuse."""
+        self.capabilities("any")
+
+    def get_job(self, job_id: str) -> NoReturn:
+        """Refuse."""
+        self.capabilities("any")
+
+    def get_model(self, job_id: str) -> NoReturn:
+        """Refuse."""
+        self.capabilities("any")
+
+    def cancel(self, job_id: str) -> NoReturn:
+        """Refuse."""
+        self.capabilities("any")
