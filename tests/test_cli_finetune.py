@@ -251,7 +251,7 @@ def test_a_killed_training_goes_on(penin):
 
 
 def test_a_training_is_cancelled_from_elsewhere(penin):
-    process = spawn(*START, sleeps=0.4)
+    process = spawn(*START, sleeps=5.0)
     said(process, "step 1 of 6")
     assert status(penin)["status"] == "running"
     assert json.loads(penin("finetune", "cancel", "--json")[1])["status"] == "cancelling"

@@ -93,9 +93,7 @@ def command(
                 reports.append(report)
                 if not as_json:
                     click.echo(fitted(report_in_words(report, project.suite.definition.metrics)))
-                if report.verdict == "promote" and report.champion.config.model != champion.model:
-                    for text in _going_away(project, report.champion.config):
-                        progress(text)
+                _name_what_goes_away(project, champion, report)
         finally:
             if as_json and reports:
                 click.echo(to_json(reports if options["cycles"] > 1 else reports[0]))
@@ -202,6 +200,13 @@ def announcement(
         f"{wording.duration(seconds)} and {_money(max_usd, settings.budget.daily_usd)}",
         *_going_away(project, champion),
     )
+
+
+def _name_what_goes_away(project: Project, before: Configuration, report: CycleReport) -> None:
+    now = report.champion.config
+    if (now.provider, now.model) != (before.provider, before.model):
+        for text in _going_away(project, now):
+            progress(text)
 
 
 def _going_away(project: Project, config: Configuration) -> list[str]:
