@@ -25,7 +25,8 @@ LAYERS = (
     {"records", "canonical", "omega"},
     {"contracts", "chat_completions", "responses_api", "rendering", "stated"},
     {"hookspecs", "settings", "suites", "leaks", "state"},
-    {"engine", "ledger", "league", "plugins", "registry", "checks", "installed", "loading", "locking", "syncing", "scaffold"}
+    {"engine", "ledger", "league", "plugins", "registry", "checks", "installed"}
+    | {"loading", "locking", "syncing", "scaffold"}
     | {"battery", "correcting", "gating", "measuring"},
     {"project", "projectfiles", "cycle", "runfiles", "recording", "tuning", "runners", "replay"}
     | {"training", "finetuning"}

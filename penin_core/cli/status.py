@@ -70,8 +70,9 @@ def _cycles(ledger: WORMLedger) -> dict[str, Any]:
     return {"count": len(found), "last": last}
 
 
-def _order(run: Mapping[str, Any]) -> tuple[int, bool, float]:
-    return (_STRENGTH.index(run["verdict"]), run["linf"] is None, -(run["linf"] or 0.0))
+def _order(run: Mapping[str, Any]) -> tuple[int, int, float]:
+    # Among equals, who was asked the most tasks went the furthest.
+    return (_STRENGTH.index(run["verdict"]), -(run["n_tasks"] or 0), -(run["linf"] or 0.0))
 
 
 def _budget(place: Place) -> dict[str, Any]:
