@@ -4,11 +4,11 @@ FILE holds one JSON object a line, made from the training part of RESTAURANTS-8K
 arXiv 2005.08866; CC BY 4.0): ``input`` the message, ``expected`` its slots, ``requested`` the slots
 that the asker had named. For every number of rows (512 and 2,049 unless said otherwise) a model is
 trained with the defaults on that many rows, those held back for validation included, and measured
-at T = 0 on rows that it never saw: micro F1 of slots, spans compared strictly. Goals: F1 .82 after
-512 rows within 3 minutes, .87 after 2,049 within 10, the tasks of the suite ``basic`` worse by at
-most 3 points. Run::
+at T = 0 and T = 1 on rows that it never saw: micro F1 of slots, spans compared strictly. Goals at
+T = 0: F1 .82 after 512 rows within 3 minutes, .87 after 2,049 within 10, more than the base after
+any other number, the tasks of the suite ``basic`` worse by at most 3 points. Run::
 
-    python bench/tiny_finetune.py FILE [ROWS ...]
+    python bench/tiny_finetune.py FILE SEED [ROWS ...]
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ INSTRUCTION = (
 GOALS = {512: (0.82, 180.0), 2049: (0.87, 600.0)}
 FORGOTTEN = 0.03
 #: Rows and tasks that are measured on.
-UNSEEN, BASIC = 3000, 560
+UNSEEN, BASIC = 1500, 560
 
 
 def text_of(row: dict[str, Any]) -> str:
@@ -53,15 +53,18 @@ def answer_of(expected: dict[str, str]) -> str:
     return json.dumps({k: expected[k] for k in SLOTS if k in expected}, ensure_ascii=False)
 
 
-def answers(system_and_text: Sequence[tuple[str, str]], adapter: str | None) -> list[Completion]:
-    """Ask at T = 0."""
+def answers(
+    system_and_text: Sequence[tuple[str, str]], adapter: str | None, temperature: float = 0.0
+) -> list[Completion]:
+    """Ask the base or a tuned model; the same draws every time."""
     requests = [
         Request(
             provider="tiny",
             model="tiny-1",
             system=system,
             messages=(Message(role="user", content=text),),
-            temperature=0.0,
+            temperature=temperature,
+            seed=1,
             max_tokens=96,
             logprobs=True,
             adapter=adapter,
@@ -81,9 +84,11 @@ def slots(text: str) -> dict[str, str]:
     return {k: str(v) for k, v in value.items()} if isinstance(value, dict) else {}
 
 
-def slot_f1(rows: Sequence[dict[str, Any]], adapter: str | None) -> tuple[float, float]:
+def slot_f1(
+    rows: Sequence[dict[str, Any]], adapter: str | None, temperature: float = 0.0
+) -> tuple[float, float]:
     """Return micro F1 and the expected calibration error of whole answers."""
-    found = answers([(INSTRUCTION, text_of(row)) for row in rows], adapter)
+    found = answers([(INSTRUCTION, text_of(row)) for row in rows], adapter, temperature)
     wanted = [row["expected"] for row in rows]
     pairs = [(slots(item.text), other) for item, other in zip(found, wanted, strict=True)]
     right = sum(len(one.items() & other.items()) for one, other in pairs)
@@ -109,8 +114,16 @@ def answer_of_task(expected: dict[str, Any]) -> str:
     return json.dumps(expected, ensure_ascii=False)
 
 
-def measure(rows: Sequence[dict[str, Any]], unseen: Sequence[dict[str, Any]], basic: float) -> bool:
-    """Train on ``rows``, print what came of it, and say whether the goals are met."""
+def measure(
+    rows: Sequence[dict[str, Any]],
+    unseen: Sequence[dict[str, Any]],
+    base: tuple[float, float],
+    seed: int,
+) -> bool:
+    """Train on ``rows``, print what came of it, and say whether the goals are met.
+
+    ``base`` is what the base reaches: F1 at T = 0 and the accuracy on ``basic``.
+    """
     examples = tuple(
         TrainingExample(
             system=INSTRUCTION,
@@ -125,32 +138,40 @@ def measure(rows: Sequence[dict[str, Any]], unseen: Sequence[dict[str, Any]], ba
             train=examples,
             hyperparams=TinyHyperparams().model_dump(),
             folder=Path(folder),
+            seed=seed,
         )
         began, busy = time.perf_counter(), time.process_time()
         figures = TinyFineTuner().train(job, lambda _: None).figures
         wall, cpu = time.perf_counter() - began, time.process_time() - busy
         f1, ece = slot_f1(unseen, folder)
-        lost = basic - basic_accuracy(folder)
-    least, most = GOALS.get(len(rows), (0.0, math.inf))
+        sampled, _ = slot_f1(unseen, folder, 1.0)
+        basic = basic_accuracy(folder)
+    least, most = GOALS.get(len(rows), (base[0], math.inf))
     print(
-        f"{len(rows):5} rows: F1 {f1:.3f} (goal {least:.2f}), ECE {ece:.3f}, basic {basic:.3f} "
-        f"-> {basic - lost:.3f}; {wall:.0f} s (goal {most:.0f}), {cpu:.0f} s of processor time, "
-        f"{figures['epochs']:.0f} epochs, temperature {figures['temperature']:.2f}",
+        f"{len(rows):5} rows: F1 {f1:.3f} (goal {least:.3f}), at T = 1 {sampled:.3f}, "
+        f"ECE {ece:.3f}, basic {basic:.3f}; {wall:.0f} s (goal {most:.0f}), "
+        f"{cpu:.0f} s of processor time, {figures['epochs']:.0f} epochs, "
+        f"temperature {figures['temperature']:.2f}",
         flush=True,
     )
-    return f1 >= least and wall <= most and lost <= FORGOTTEN
+    return f1 >= least and wall <= most and base[1] - basic <= FORGOTTEN
 
 
-def main(path: str, *counts: str) -> int:
+def main(path: str, seed: str = "0", *counts: str) -> int:
     """Measure; exit code 1 where a goal is missed."""
     lines = Path(path).read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
     random.Random(123).shuffle(rows)
-    unseen, pool = rows[:UNSEEN], rows[UNSEEN + 1500 :]
+    unseen, pool = rows[:UNSEEN], rows[4500:]
     basic = basic_accuracy(None)
     f1, ece = slot_f1(unseen, None)
-    print(f"    0 rows: F1 {f1:.3f}, ECE {ece:.3f}, basic {basic:.3f}", flush=True)
-    met = [measure(pool[: int(count)], unseen, basic) for count in counts or map(str, GOALS)]
+    sampled, _ = slot_f1(unseen, None, 1.0)
+    print(
+        f"    0 rows: F1 {f1:.3f}, at T = 1 {sampled:.3f}, ECE {ece:.3f}, basic {basic:.3f}",
+        flush=True,
+    )
+    sizes = [int(count) for count in counts] or list(GOALS)
+    met = [measure(pool[:size], unseen, (f1, basic), int(seed)) for size in sizes]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"peak memory {peak:.0f} MB")
     return 0 if all(met) else 1

@@ -96,8 +96,6 @@ class Batch:
         gate = 1.0 / (1.0 + np.exp(-score.astype(np.float64)))
         mixed: Doubles = (1.0 - gate) * written + gate * copied
         mixed[:, :N_CONTROL] = 0.0
-        if weights.temperature != 1.0:
-            mixed **= 1.0 / weights.temperature
         mixed /= mixed.sum(-1, keepdims=True)
         return mixed
 

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from .batch import Batch, Doubles
-from .model import Past, Transformer
+from .model import Ints, Past, Transformer
 from .sampling import choose
 from .tokenizer import BEGIN, INPUT, Tokenizer
 from .weights import Weights
@@ -91,8 +91,7 @@ class Decoder:
         """Draw one token for every draft, and take out the drafts that are done."""
         probabilities = batch.distribution()
         tokens = choose(probabilities, *_settings(drafts))
-        drawn = probabilities[np.arange(len(drafts)), tokens]
-        logprobs = np.log(drawn)
+        logprobs = self._sureness(probabilities, tokens)
         for row in reversed(range(len(drafts))):
             if drafts[row].write(int(tokens[row]), float(logprobs[row]), self.tokenizer.stop):
                 batch.retire(row)
@@ -101,6 +100,18 @@ class Decoder:
                 drafts.pop()
         if drafts:
             batch.advance(tokens[: len(drafts)])
+
+    def _sureness(self, probabilities: Doubles, tokens: Ints) -> Doubles:
+        """Return the calibrated log-probabilities of ``tokens``.
+
+        Calibration says how sure the model is and leaves alone what it draws: a flatter
+        distribution would spoil the answers of a model that is merely too sure of them.
+        """
+        temperature = self.model.weights.temperature
+        if temperature != 1.0:
+            probabilities = probabilities ** (1.0 / temperature)
+            probabilities /= probabilities.sum(-1, keepdims=True)
+        return np.asarray(np.log(probabilities[np.arange(len(tokens)), tokens]))
 
 
 class _Draft:

@@ -31,7 +31,12 @@ if TYPE_CHECKING:
 #: The fewest examples that a training takes.
 MIN_EXAMPLES = 20
 #: Of examples without validation examples, one in this many is held back for them.
-HELD_BACK = 12
+HELD_BACK = 5
+#: With fewer examples than these a training is shorter and slower: few rows, learnt fast and
+#: often, cost the model more of what it knows than they teach it.
+PLENTY = 512
+#: The most epochs and the highest learning rate where nothing else is said, with plenty of rows.
+EPOCHS, RATE = 12, 3e-4
 
 _REPLAY = Path(__file__).with_name("replay.jsonl")
 
@@ -40,17 +45,18 @@ class TinyHyperparams(ComponentOptions):
     """What can be set for a training.
 
     ``method``: "full" changes every parameter, "lora" adds changes of ``rank`` to the matrices.
-    After ``patience`` epochs that answer fewer validation examples right than the best, training
-    ends. ``replay`` is how many rows of the base model's own tasks are mixed in, against
-    forgetting. ``spelling`` is the share of the examples in which some known words are spelled
-    letter by letter.
+    After ``patience`` epochs without a better result on the validation examples, training ends.
+    ``replay`` is how many rows of the base model's own tasks are mixed in, against forgetting.
+    ``spelling`` is the share of the examples in which some known words are spelled letter by
+    letter. ``n_epochs`` (at most) and ``learning_rate`` follow from the number n of examples where
+    they are not given: EPOCHS and RATE, times sqrt(n / PLENTY) where n is smaller than that.
     """
 
     method: Literal["full", "lora"] = "full"
     rank: int = Field(default=8, ge=1, le=64)
-    n_epochs: int = Field(default=20, ge=1, le=200)
+    n_epochs: int | None = Field(default=None, ge=1, le=200)
     patience: int = Field(default=8, ge=1, le=200)
-    learning_rate: float = Field(default=3e-4, ge=1e-6, le=0.01)
+    learning_rate: float | None = Field(default=None, ge=1e-6, le=0.01)
     batch_size: int = Field(default=16, ge=1, le=256)
     replay: int = Field(default=96, ge=0, le=128)
     spelling: float = Field(default=0.3, ge=0.0, le=1.0)
@@ -88,7 +94,7 @@ class TinyFineTuner(LocalFineTuner):
         """Train ``job.model``, or go on from the checkpoint in ``job.folder``.
 
         The result is the same, to the last bit, whether or how often it was interrupted. Without
-        validation examples, a twelfth of the training examples is held back by ``job.seed``.
+        validation examples, a fifth of the training examples is held back by ``job.seed``.
 
         Raises TrainingFailed for examples that cannot be learnt from, naming them, and for a loss
         that is not finite; TrainingStopped as ``watch`` does; OSError for a full disk.
@@ -123,15 +129,16 @@ def course_of(job: TrainingJob) -> Course:
         check_lengths([lesson(row, tokenizer()) for row in part], CONTEXT_TOKENS, name)
     if not validation:
         rows, validation = _held_back(rows, job.seed)
+    gentle = min(1.0, len(job.train) / PLENTY) ** 0.5
     return Course(
         rows=tuple(rows),
         replay=tuple(_replay(settings.replay)),
         validation=tuple(validation),
         method=settings.method,
         rank=settings.rank,
-        epochs=settings.n_epochs,
+        epochs=settings.n_epochs or round(EPOCHS * gentle),
         patience=settings.patience,
-        rate=settings.learning_rate,
+        rate=settings.learning_rate or RATE * gentle,
         batch=settings.batch_size,
         spelling=settings.spelling,
         seed=job.seed,

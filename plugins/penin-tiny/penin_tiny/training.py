@@ -11,7 +11,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,7 +32,9 @@ CHECKPOINT = "checkpoint.npz"
 #: Seconds of work that a killed process may lose.
 SECONDS = 20.0
 #: Changes of this code that change results: a checkpoint of another version is not gone on from.
-VERSION = 1
+VERSION = 2
+#: The fewest validation answers that a temperature is fitted on; fewer leave it at 1.
+ENOUGH = 50
 
 #: What overflows is noticed by its result, and needs no warning too.
 _QUIET: dict[str, Any] = {"over": "ignore", "invalid": "ignore", "divide": "ignore"}
@@ -50,7 +52,7 @@ class Course:
     method: str  # "full" or "lora"
     rank: int
     epochs: int
-    patience: int  # epochs with fewer right validation answers than the best before training stops
+    patience: int  # epochs without a better result on validation before training stops
     rate: float
     batch: int
     spelling: float
@@ -76,7 +78,9 @@ class Training:
         self._path = folder / CHECKPOINT
         self._validation = [lesson(row, self._tokenizer) for row in course.validation]
         self._optimizer = Optimizer(self._begin())
-        self._best = {name: value.copy() for name, value in self._optimizer.average.items()}
+        self._best = tuned.rounded(self._optimizer.average)
+        with one_blas_thread():
+            self._before = calibration.fit(self._base, self._n_heads, self._validation)
         self._curve: list[tuple[float, float, float]] = []
         self._losses: list[float] = []
         self._per_epoch = -(-(len(course.rows) + len(course.replay)) // course.batch)
@@ -90,23 +94,27 @@ class Training:
         where the loss is not finite; OSError where the disk is full, with the last checkpoint left
         whole.
         """
-        saved = time.monotonic()
         watch(self._progress())
-        while not self._done():
-            for batch in self._epoch():
-                self._step(batch)
-                try:
-                    watch(self._progress())
-                except TrainingStopped:
-                    with suppress(OSError):
-                        self._save()
-                    raise
-                if time.monotonic() - saved > SECONDS:
-                    self._save()
-                    saved = time.monotonic()
-            self._close_epoch()
-            self._save()
+        with ThreadPoolExecutor(2) as workers:
+            while not self._done():
+                self._learn_epoch(watch, workers)
         return self._finish()
+
+    def _learn_epoch(self, watch: Watch, workers: Executor) -> None:
+        saved = time.monotonic()
+        for batch in self._epoch():
+            self._step(batch, workers)
+            try:
+                watch(self._progress())
+            except TrainingStopped:
+                with suppress(OSError):
+                    self._save()
+                raise
+            if time.monotonic() - saved > SECONDS:
+                self._save()
+                saved = time.monotonic()
+        self._close_epoch()
+        self._save()
 
     def _begin(self) -> dict[str, Reals]:
         if self._course.method == "full":
@@ -115,10 +123,14 @@ class Training:
         return adapting.low_rank(self._base, self._course.rank, rng)
 
     def _done(self) -> bool:
-        epochs = range(len(self._curve))
-        best = max(epochs, key=lambda epoch: (self._curve[epoch][2], epoch), default=0)
-        waited = len(self._curve) - 1 - best
-        return len(self._curve) == self._course.epochs or waited >= self._course.patience
+        done, scores = len(self._curve), self._scores()
+        best = scores.index(max(scores))
+        return done == self._course.epochs or done - best >= self._course.patience
+
+    def _scores(self) -> list[tuple[float, float]]:
+        """Return share of right validation answers and negative loss, those of the base first."""
+        epochs = [(right, -loss) for _, loss, right in self._curve]
+        return [(self._before.right, -self._before.loss), *epochs]
 
     def _epoch(self) -> Iterator[Sequence[Lesson]]:
         """Yield the batches of the present epoch that are still to be learnt from."""
@@ -138,13 +150,9 @@ class Training:
             batches += [near[i : i + course.batch] for i in range(0, len(near), course.batch)]
         return [batches[index] for index in rng.permutation(len(batches))]
 
-    def _step(self, lessons: Sequence[Lesson]) -> None:
+    def _step(self, lessons: Sequence[Lesson], workers: Executor) -> None:
         optimizer, batches = self._optimizer, halves(lessons)
-        with (
-            one_blas_thread(),
-            np.errstate(**_QUIET),
-            ThreadPoolExecutor(len(batches)) as workers,
-        ):
+        with one_blas_thread(), np.errstate(**_QUIET):
             parameters = adapting.applied(self._base, optimizer.trained)
             # Always the same two halves, so that the result does not depend on the machine's cores.
             found = list(workers.map(lambda half: self._gradients(parameters, half), batches))
@@ -167,29 +175,28 @@ class Training:
     def _close_epoch(self) -> None:
         """Measure the averaged weights on the validation rows, and keep the best so far.
 
-        The best are those that get most answers right; of equals the last, as the rate falls. The
-        loss would choose too early: it grows with a few rows that the model gets wrong and is ever
-        surer of, while it gets others right.
+        The best get most answers right, the base among them; of equals, those with the least loss.
+        The loss alone would choose too early: it grows with a few rows that the model gets wrong
+        and is ever surer of, while it gets others right.
         """
-        parameters = adapting.applied(self._base, self._optimizer.average)
+        stored = tuned.rounded(self._optimizer.average)
+        if not all(np.isfinite(value).all() for value in stored.values()):
+            raise _diverged("the trained parameters are too large to be stored")
         with one_blas_thread(), np.errstate(**_QUIET):
-            found = calibration.fit(parameters, self._n_heads, self._validation)
-        if all(found.right >= right for _, _, right in self._curve):
-            self._best = {name: value.copy() for name, value in self._optimizer.average.items()}
+            found = calibration.fit(self._parameters(stored), self._n_heads, self._validation)
+        if (found.right, -found.loss) > max(self._scores()):
+            self._best = stored
         train_loss = sum(self._losses) / len(self._losses)
         self._curve.append((train_loss, found.loss, found.right))
         self._losses = []
 
     def _finish(self) -> dict[str, float]:
-        trained = tuned.rounded(self._best)
-        if not all(np.isfinite(value).all() for value in trained.values()):
-            raise _diverged("the trained parameters are too large to be stored")
-        singles = {name: value.astype(np.float32) for name, value in trained.items()}
-        parameters = adapting.applied(self._base, singles)
+        trained, before = self._best, self._before
         with one_blas_thread():
-            before = calibration.fit(self._base, self._n_heads, self._validation)
-            after = calibration.fit(parameters, self._n_heads, self._validation)
-        tuned.write(self._path.parent, trained, after.temperature)
+            after = calibration.fit(self._parameters(trained), self._n_heads, self._validation)
+        enough = len(self._validation) >= ENOUGH
+        temperature = after.temperature if enough else 1.0
+        tuned.write(self._path.parent, trained, temperature)
         return {
             "epochs": float(len(self._curve)),
             "steps": float(self._optimizer.steps),
@@ -199,8 +206,12 @@ class Training:
             "validation_loss": after.loss,
             "validation_right_before": before.right,
             "validation_right": after.right,
-            "temperature": after.temperature,
+            "temperature": temperature,
         }
+
+    def _parameters(self, stored: Mapping[str, Any]) -> Parameters:
+        singles = {name: value.astype(np.float32) for name, value in stored.items()}
+        return adapting.applied(self._base, singles)
 
     def _progress(self) -> TrainingProgress:
         done = self._optimizer.steps

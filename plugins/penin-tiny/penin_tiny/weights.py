@@ -47,7 +47,7 @@ class Weights:
     gate: Floats  # (d,)
     gate_bias: float
     layers: tuple[Layer, ...]
-    temperature: float = 1.0  # fitted after training; every distribution is p^(1/t), normalised
+    temperature: float = 1.0  # fitted after training; log-probabilities are of p^(1/t), normalised
 
 
 def load(path: Path = PATH, sha256: str = SHA256) -> Weights:

@@ -1,5 +1,7 @@
 """Losses and the temperature, on examples that training did not see."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -63,6 +65,22 @@ def test_the_fit_does_not_depend_on_what_is_read_together(
     assert apart.temperature == together.temperature
     assert apart.right == together.right
     assert apart.loss == pytest.approx(together.loss, rel=1e-4)
+
+
+def test_a_temperature_changes_how_sure_the_model_is_and_not_what_it_draws() -> None:
+    prompts = [Prompt(item.prompt, 1.0, 1.0, 20, number) for number, item in enumerate(LESSONS)]
+    plain, flat = (
+        Decoder(replace(load(), temperature=temperature)).answer(prompts)
+        for temperature in (1.0, 1.5)
+    )
+    assert [answer.tokens for answer in flat] == [answer.tokens for answer in plain]
+    chances = distributions(SHIPPED, N_HEADS, collate(LESSONS[:1]))[0].astype(np.float64)
+    chances[:4] = 0.0
+    flattened = chances ** (1 / 1.5)
+    first = flat[0].tokens[0]
+    assert flat[0].logprobs[0] == pytest.approx(
+        np.log(flattened[first] / flattened.sum()), abs=1e-4
+    )
 
 
 def test_wrong_answers_ask_for_a_higher_temperature() -> None:

@@ -18,7 +18,16 @@ from penin_core import (
     TrainingProgress,
 )
 from penin_core.testing import LocalFineTunerConformance
-from penin_tiny.finetuner import HELD_BACK, MIN_EXAMPLES, TinyFineTuner, TinyHyperparams, course_of
+from penin_tiny.finetuner import (
+    EPOCHS,
+    HELD_BACK,
+    MIN_EXAMPLES,
+    PLENTY,
+    RATE,
+    TinyFineTuner,
+    TinyHyperparams,
+    course_of,
+)
 from penin_tiny.provider import CONTEXT_TOKENS, TUNED, TinyProvider
 from penin_tiny.tuned import FILE
 
@@ -198,6 +207,17 @@ def test_without_validation_examples_a_share_is_held_back_by_the_seed(tmp_path: 
         assert len(course.validation) == len(EXAMPLES) // HELD_BACK
         assert len(course.rows) + len(course.validation) == len(EXAMPLES)
         assert not set(course.rows) & set(course.validation)
+
+
+def test_few_rows_are_learnt_gently_where_nothing_else_is_said(tmp_path: Path) -> None:
+    many = tuple(example(f"thank you {n}", "P3") for n in range(2 * PLENTY))
+    found = [
+        course_of(job(tmp_path, train=many[:n], hyperparams={})) for n in (128, PLENTY, len(many))
+    ]
+    assert [course.epochs for course in found] == [EPOCHS // 2, EPOCHS, EPOCHS]
+    assert [course.rate for course in found] == pytest.approx([RATE / 2, RATE, RATE])
+    said = course_of(job(tmp_path, hyperparams={"n_epochs": 9, "learning_rate": 1e-3}))
+    assert (said.epochs, said.rate) == (9, 1e-3)
 
 
 def test_as_many_replay_rows_as_asked_are_mixed_in(tmp_path: Path) -> None:

@@ -138,6 +138,26 @@ def test_training_stops_when_validation_gets_no_better(tmp_path: Path) -> None:
     assert figures["epochs"] < 30
 
 
+def test_what_answers_fewer_validation_examples_than_the_base_is_not_kept(tmp_path: Path) -> None:
+    ask = "Classify the intent: refund, delivery, login, cancel or praise. Answer with one word."
+    known = (Row(ask, "I want my money back", "refund"), Row(ask, "where is my parcel", "delivery"))
+    spoilt = tuple(Row(ask, text, "P3") for text, _ in TEXTS)
+    course = replace(COURSE, rows=spoilt, replay=(), validation=known, epochs=6, rate=2e-3)
+    figures = Training(course, tmp_path).run(nothing)
+    assert figures["validation_right"] == figures["validation_right_before"] == 1.0
+    assert figures["validation_loss"] == figures["validation_loss_before"]
+    assert figures["epochs"] < 6
+
+
+def test_a_temperature_is_fitted_on_enough_validation_answers_only(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tuned.load(whole).temperature == 1.0
+    monkeypatch.setattr(training, "ENOUGH", len(COURSE.validation))
+    figures = Training(COURSE, tmp_path).run(nothing)
+    assert figures["temperature"] == tuned.load(tmp_path).temperature != 1.0
+
+
 def test_progress_counts_steps_and_tells_losses(tmp_path: Path) -> None:
     seen: list[TrainingProgress] = []
     Training(COURSE, tmp_path).run(seen.append)
