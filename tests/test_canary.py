@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penin_core.league.canary import ALPHA, LEVELS, Monitor, Outcome, arm_of, percentile
-from penin_core.omega.evidence import log_e_path
+from penin_core.omega.evidence import EProcess, log_e_path
 
 
 def watched(rng, requests, fraction=0.1, **challenger):
@@ -54,6 +54,12 @@ def test_the_split_is_fair_within_three_standard_errors(fraction):
     assert abs(taken / n - fraction) <= 3 * math.sqrt(fraction * (1 - fraction) / n)
 
 
+def test_a_key_may_be_any_text():
+    broken = "half a pair: \ud800"
+    assert arm_of(broken, "s", 0.0) == "champion"
+    assert arm_of(broken, "s", 1.0) == "challenger"
+
+
 def test_another_salt_draws_other_keys():
     keys = [str(key) for key in range(2000)]
     first, second = ([arm_of(k, salt, 0.5) for k in keys] for salt in ("a", "b"))
@@ -94,6 +100,26 @@ def test_equals_are_not_taken_back_and_prove_to_be_safe():
     assert max(monitor.log_e()[harm] for harm in ("errors", "utility", "cost")) < 6
 
 
+def test_safe_is_said_on_fifty_requests_and_not_before():
+    monitor = Monitor()
+    for asked in range(1, 51):
+        assert monitor.verdict is None
+        monitor.observe("champion", Outcome(failed=True, utility=0.0))
+        monitor.observe("challenger", Outcome(utility=1.0))
+        assert monitor.challenger == asked
+    assert monitor.verdict == "safe"
+    assert monitor.reason == "no worse by more than 0.05 on 50 requests"
+
+
+@pytest.mark.parametrize(("failed", "gain"), [(True, 0.0), (False, 1.0)])
+def test_safe_takes_both_answers_as_good_and_errors_as_rare(failed, gain):
+    monitor = Monitor()
+    for _ in range(60):
+        monitor.observe("champion", Outcome(failed=failed, utility=0.0))
+        monitor.observe("challenger", Outcome(utility=gain))
+    assert monitor.verdict is None
+
+
 def test_after_harm_nothing_changes_any_more():
     monitor = Monitor()
     for _ in range(5):
@@ -124,7 +150,8 @@ def test_silence_is_inconclusive():
         monitor.observe("champion" if key % 10 else "challenger", Outcome(latency_ms=5.0))
     assert monitor.verdict is None
     monitor.end()
-    assert monitor.verdict == "inconclusive"
+    assert (monitor.verdict, monitor.champion) == ("inconclusive", 3600)
+    assert monitor.reason == "400 requests showed neither harm nor safety"
 
 
 def test_an_answer_stands_against_the_mean_of_those_that_came_before_it():
@@ -135,6 +162,54 @@ def test_an_answer_stands_against_the_mean_of_those_that_came_before_it():
     (expected,) = log_e_path([(0.5 - 0.01) / 1.01])
     assert monitor.harms["errors"].log_e == pytest.approx(expected, rel=1e-12)
     assert monitor.harms["utility"].n == monitor.harms["cost"].n == 0
+
+
+def test_every_e_value_is_told_by_what_it_speaks_of():
+    monitor = Monitor()
+    assert monitor.log_e() == dict.fromkeys([*LEVELS, "no_worse", "no_more"], 0.0)
+    monitor.observe("champion", Outcome(utility=0.5))
+    monitor.observe("challenger", Outcome(utility=1.0))
+    told = monitor.log_e()
+    assert told["no_worse"] == EProcess(0.05).update(0.5)
+    assert told["no_more"] == EProcess(0.05).update(0.0)
+    assert told["utility"] == EProcess().update((-0.5 - 0.01) / 1.01)
+
+
+@pytest.mark.parametrize(("fine", "mean"), [(63, 1 - 1 / 64), (64, 1.0)])
+def test_an_answer_stands_against_sixty_four_others_at_most(fine, mean):
+    monitor = Monitor()
+    for failed in (True, *[False] * fine):
+        monitor.observe("champion", Outcome(failed=failed))
+    monitor.observe("challenger", Outcome(failed=True))
+    (expected,) = log_e_path([(mean - 0.01) / 1.01])
+    assert monitor.harms["errors"].log_e == pytest.approx(expected, rel=1e-12)
+
+
+def test_slow_is_what_the_champion_was_in_the_slowest_twentieth_of_its_first_answers():
+    monitor, process = Monitor(), EProcess()
+    for latency in [None, *[200.0] * 10, *[100.0] * 189]:
+        monitor.observe("champion", Outcome(latency_ms=latency))
+    monitor.observe("challenger", Outcome(latency_ms=300.0))
+    assert monitor.harms["tail"].n == 0
+    monitor.observe("champion", Outcome(latency_ms=100.0))
+    for latency, slower in ((100.0, 0.0), (100.1, 1.0), (300.0, 0.5)):
+        monitor.observe("challenger", Outcome(latency_ms=latency))
+        expected = process.update((slower - 0.01) / 1.01)
+        assert monitor.harms["tail"].log_e == pytest.approx(expected, rel=1e-12)
+        monitor.observe("champion", Outcome(latency_ms=100.0))
+        if slower:
+            monitor.observe("champion", Outcome(latency_ms=100.5))
+
+
+def test_what_one_side_did_not_measure_is_not_compared():
+    known = {"utility": 0.5, "cost_usd": 0.1, "latency_ms": 5.0}
+    for champion, challenger in ((known, {}), ({}, known)):
+        monitor = Monitor()
+        monitor.observe("champion", Outcome(**champion))
+        monitor.observe("challenger", Outcome(**challenger))
+        compared = {harm for harm, process in monitor.harms.items() if process.n}
+        assert compared == {"errors", "error_limit"}
+        assert (monitor.no_worse.n, monitor.no_more_errors.n) == (0, 1)
 
 
 def test_an_answer_waits_for_one_of_the_champion():

@@ -282,6 +282,10 @@ def test_what_is_not_true_is_no_proof_of_a_campaign():
     assert (found.proofs, found.spent()) == (0, frozenset())
 
 
+def test_a_declaration_without_tasks_spends_none():
+    assert Campaign(({"t": 1},), {1: closing(1, proved=True, asked=9)}).spent() == frozenset()
+
+
 def test_only_the_last_confirmation_can_stand_open():
     assert campaign().open is None
     assert campaign(["a"], (["b"], False, 1)).open is None
@@ -752,8 +756,12 @@ def test_a_protected_group_can_be_the_source():
 
 
 def test_planned_looks_need_a_hundred_sources():
-    with pytest.raises(SuiteError, match="50 clusters with 200 tasks"):
+    with pytest.raises(SuiteError, match="50 clusters with 200 tasks") as caught:
         plan(clustered([4] * 50), mode="horizon")
+    assert (
+        caught.value.hint == "at least 100 tasks, and in horizon mode as many clusters, are needed"
+    )
+    assert len(plan(clustered([2] * 100), mode="horizon").ends) == 100
     for sources in ([300, 300], [300]):
         with pytest.raises(SuiteError, match="0 clusters with 0 tasks"):
             plan(clustered(sources), at_most=200)

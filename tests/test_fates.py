@@ -146,3 +146,11 @@ def test_tune_show_says_what_is_frozen_and_counts_only_steps(house):
     data = tuning(house.ledger)
     assert data["frozen"] == ["kappa", "tau"]
     assert [step["outcome"] is None for step in data["steps"]] == [True, True, False, False, False]
+
+
+def test_the_tuner_begins_with_the_parameters_of_the_project(tmp_path):
+    params = {**DEFAULTS, "tau": 0.61}
+    with WORMLedger(tmp_path / "empty.db") as ledger:
+        begun = restored(ledger, params)
+    assert (begun.get_params(), begun.version) == (OnlineTuner(params).get_params(), 0)
+    assert begun.get_params()["tau"] == 0.61

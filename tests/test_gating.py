@@ -18,7 +18,7 @@ SUITE = Suite(
     SuiteDefinition(gate_tasks=20),
     tuple(
         Task(id=f"{split}{n}", input="q", split=split)
-        for split, count in (("select", 150), ("confirm", 30), ("composed", 50), ("ood", 3))
+        for split, count in (("select", 150), ("confirm", 30), ("composed", 50), ("ood", 60))
         for n in range(count)
     ),
 )
@@ -34,7 +34,9 @@ def test_all_axes_take_the_tasks_and_the_special_splits_and_few_of_them_deeply()
     confirm = SUITE.split("confirm")
     asked, deep = whole(SUITE, confirm)
     assert asked[:30] == confirm
-    assert [t.split for t in asked[30:]] == ["composed"] * SPECIAL_TASKS + ["ood"] * 3
+    composed, ood = (SUITE.sample(split, SPECIAL_TASKS, 0) for split in ("composed", "ood"))
+    assert asked[30:] == [*composed, *ood]
+    assert [t.split for t in asked[30:]] == ["composed"] * SPECIAL_TASKS + ["ood"] * SPECIAL_TASKS
     assert deep == [*subset(SUITE), *asked[30 : 30 + SPECIAL_TASKS]]
 
 
@@ -68,6 +70,14 @@ def test_any_other_answer_is_a_veto(evidence, answer):
     assert (result.guard, result.ok) == ("made", False)
     assert result.reason == f"it failed: {error!r}"
     assert str(error) == f"it answered {answer!r}"
+
+
+def test_a_guard_sees_the_evidence(evidence):
+    seen = []
+    made = guard(None)
+    type(made).check = lambda self, shown: seen.append(shown)
+    answer_of(made, evidence)
+    assert [shown is evidence for shown in seen] == [True]
 
 
 def test_a_guard_that_raises_vetoes(evidence):

@@ -1,4 +1,5 @@
 import math
+import re
 from itertools import pairwise, product
 
 import numpy as np
@@ -111,17 +112,31 @@ def test_rounding_errors_of_a_difference_are_snapped():
     assert log_e([-1 - 1e-9]) == log_e([-1.0])
 
 
-@pytest.mark.parametrize("value", [1.1, -1.1, 1 + 2e-9, math.nan, None, "1", True])
+@pytest.mark.parametrize("value", [1.1, -1.1, 1 + 2e-9])
 def test_differences_outside_their_range_are_refused(value):
-    with pytest.raises(ValueError, match="difference"):
+    with pytest.raises(ValueError, match=rf"^a difference must lie in \[-1, 1\], got {value!r}$"):
+        EProcess().update(value)
+
+
+@pytest.mark.parametrize("value", [math.nan, None, "1", True])
+def test_differences_that_are_no_numbers_are_refused(value):
+    with pytest.raises(ValueError, match=f"^difference must be a finite number, got {value!r}$"):
         EProcess().update(value)
 
 
 @pytest.mark.parametrize(
-    "options", [{"margin": -0.1}, {"margin": 1}, {"grid": ()}, {"grid": (0.0,)}, {"grid": (0.5, 1)}]
+    ("options", "message"),
+    [
+        ({"margin": -0.1}, "margin must be at least 0, got -0.1"),
+        ({"margin": 1}, "margin must be below 1, got 1"),
+        ({"grid": ()}, "the grid needs bets in (0, 1), got ()"),
+        ({"grid": (0.0,)}, "the grid needs bets in (0, 1), got (0.0,)"),
+        ({"grid": (0.5, 1)}, "the grid needs bets in (0, 1), got (0.5, 1)"),
+        ({"grid": (None,)}, "grid must be a finite number, got None"),
+    ],
 )
-def test_margins_and_grids_that_could_ruin_the_bettor_are_refused(options):
-    with pytest.raises(ValueError):  # noqa: PT011
+def test_margins_and_grids_that_could_ruin_the_bettor_are_refused(options, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         EProcess(**options)
 
 
@@ -139,6 +154,16 @@ def test_savings_are_relative_and_unknown_costs_the_worst():
     assert relative_saving(1.5e308, 0.5e308) == 0.5
     assert relative_saving(5e-324, 0.0) == 1.0
     assert relative_saving(None, 1.0) == relative_saving(1.0, None) == -1.0
+
+
+@pytest.mark.parametrize(("name", "place"), [("challenger", 0), ("champion", 1)])
+def test_the_side_that_is_no_score_or_cost_is_named(name, place):
+    scores, costs = [0.5, 0.5], [1.0, 1.0]
+    scores[place], costs[place] = 1.5, -1.0
+    with pytest.raises(ValueError, match=rf"^{name} must lie in \[0, 1\], got 1.5"):
+        paired_difference(*scores)
+    with pytest.raises(ValueError, match=rf"^{name}_cost must be at least 0, got -1.0"):
+        relative_saving(*reversed(costs))
 
 
 def test_campaign_levels_sum_to_the_whole():
@@ -307,6 +332,11 @@ def test_values_that_drift_beyond_all_means_still_give_an_interval():
     log_e = np.logaddexp.reduce(gains + losses) - math.log(len(GRID))
     assert log_e == pytest.approx(math.log(40), abs=1e-4)
     assert betting_confidence_sequence([]) == (-1.0, 1.0)
+
+
+def test_capital_too_small_for_a_double_leaves_an_interval_too():
+    lower, upper = betting_confidence_sequence([1.0] * 2000 + [-1.0] * 2000)
+    assert lower < 0 < upper
 
 
 @pytest.mark.parametrize(("values", "alpha"), [([1.5], 0.05), ([math.nan], 0.05), ([0.5], 0)])
