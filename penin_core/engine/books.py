@@ -112,11 +112,8 @@ class Books:
         try:
             reservation = await asyncio.shield(made)
         except asyncio.CancelledError:
-            # Nobody is left to send the call. A callback would come too late for a close right now.
-            if made.done():
-                self._give_back(made)
-            else:
-                made.add_done_callback(self._give_back)
+            # Nobody is left to send the call.
+            made.add_done_callback(self._give_back)
             raise
         finally:
             self._asking -= 1

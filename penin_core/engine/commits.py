@@ -42,7 +42,8 @@ class Commits(Generic[Item, Found]):
 
     async def close(self) -> None:
         """Write what is waiting and end the thread; it starts again when it is needed again."""
-        # What was written may have called for more.
+        # What was written may have called for more, and its callbacks may be still to run.
+        await asyncio.sleep(0)
         while self._writing is not None and not self._writing.done():
             await self._writing
         if self._thread is not None:
