@@ -58,7 +58,8 @@ def pack(distribution, folder):
     info, record = "", []
     with zipfile.ZipFile(wheel, "w") as archive:
         for path in distribution.files:
-            if path.parts[0] == ".." or path.suffix == ".pyc" or path.name == "RECORD":
+            compiled = path.suffix == ".pyc" or "__pycache__" in path.parts
+            if compiled or path.parts[0] == ".." or path.name == "RECORD":
                 info = str(path) if path.name == "RECORD" and not info else info
                 continue
             content = path.locate().read_bytes()

@@ -9,7 +9,7 @@ import pytest
 from penin_tiny.batch import Batch as Writing
 from penin_tiny.gradients import Batch, Parameters, Reals, distributions, loss_and_gradients
 from penin_tiny.model import Transformer
-from penin_tiny.weights import assemble, load, read
+from penin_tiny.weights import load, read
 
 META, SHIPPED = read()
 N_HEADS = META["cfg"]["h"]
@@ -124,18 +124,6 @@ def test_training_sees_the_distribution_that_writing_draws_from() -> None:
     found[:, :4] = 0.0
     found /= found.sum(-1, keepdims=True)
     assert np.abs(writing.distribution() - found).max() < 1e-5
-
-
-def test_a_temperature_flattens_what_writing_draws_from() -> None:
-    tokens = RNG.integers(4, SIZE, 20).tolist()
-    found = []
-    for temperature in (1.0, 2.0):
-        model = Transformer(assemble(META, SHIPPED, temperature))
-        writing = Writing(model, 1, 64)
-        writing.admit(model.extend(model.empty(), tokens))
-        found.append(writing.distribution()[0])
-    expected = found[0] ** 0.5 / (found[0] ** 0.5).sum()
-    assert np.allclose(found[1], expected, rtol=1e-9)
 
 
 def test_gradients_of_the_shipped_model_equal_those_of_torch() -> None:
