@@ -48,6 +48,24 @@ def applied(base: Parameters, trained: Parameters) -> dict[str, Reals]:
     return parameters
 
 
+def blended(base: Parameters, trained: Parameters, share: np.float32) -> dict[str, Reals]:
+    """Return arrays that stand for a model ``share`` of the way from ``base`` to ``trained``.
+
+    Source: Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022
+    (arXiv 2109.01903).
+    """
+    parameters: dict[str, Reals] = {}
+    for name, value in trained.items():
+        _, _, factor = name.partition(":")
+        if factor == "A":
+            parameters[name] = value
+        elif factor == "B":
+            parameters[name] = share * value
+        else:
+            parameters[name] = base[name] + share * (value - base[name])
+    return parameters
+
+
 def projected(gradients: Parameters, trained: Parameters) -> Gradients:
     """Return the gradients by the trained arrays, from those by the parameters."""
     wanted: Gradients = {}

@@ -48,8 +48,10 @@ class TinyHyperparams(ComponentOptions):
     After ``patience`` epochs without a better result on the validation examples, training ends.
     ``replay`` is how many rows of the base model's own tasks are mixed in, against forgetting.
     ``spelling`` is the share of the examples in which some known words are spelled letter by
-    letter. ``n_epochs`` (at most) and ``learning_rate`` follow from the number n of examples where
-    they are not given: EPOCHS and RATE, times sqrt(n / PLENTY) where n is smaller than that.
+    letter. ``exchange`` is the share of those whose answer is a JSON object of texts out of the
+    input that get some values of other examples, in input and answer alike. ``n_epochs`` (at most)
+    and ``learning_rate`` follow from the number n of examples where they are not given: EPOCHS and
+    RATE, times sqrt(n / PLENTY) where n is smaller than that.
     """
 
     method: Literal["full", "lora"] = "full"
@@ -60,6 +62,7 @@ class TinyHyperparams(ComponentOptions):
     batch_size: int = Field(default=16, ge=1, le=256)
     replay: int = Field(default=96, ge=0, le=128)
     spelling: float = Field(default=0.3, ge=0.0, le=1.0)
+    exchange: float = Field(default=0.5, ge=0.0, le=1.0)
 
 
 class TinyFineTuner(LocalFineTuner):
@@ -141,6 +144,7 @@ def course_of(job: TrainingJob) -> Course:
         rate=settings.learning_rate or RATE * gentle,
         batch=settings.batch_size,
         spelling=settings.spelling,
+        exchange=settings.exchange,
         seed=job.seed,
     )
 

@@ -27,7 +27,7 @@ from penin_core import (
 if TYPE_CHECKING:
     from .decoding import Answer, Decoder, Prompt
 
-MODELS = ("tiny-1",)
+MODELS = ("tiny-2",)
 #: The longest prompt, in tokens: the longest text that the model was trained on.
 CONTEXT_TOKENS = 512
 #: The longest answer, in tokens. Answers come on top of the prompt.
@@ -39,7 +39,7 @@ TUNED = 4
 
 
 class TinyProvider(LocalProvider):
-    """A language model of 0.87 million parameters in NumPy: no key, no network, no price."""
+    """A language model of 0.92 million parameters in NumPy: no key, no network, no price."""
 
     name = "tiny"
 

@@ -17,8 +17,8 @@ from penin_core import PluginInvalid
 
 Floats = NDArray[np.float32]
 
-PATH = Path(__file__).with_name("tiny-1.npz")
-SHA256 = "a7e01f624aa4598df590b12bb5f6a09a79600bb0123dcb581a1f8ba77ff3c911"
+PATH = Path(__file__).with_name("tiny-2.npz")
+SHA256 = "324b3e6543377744e50c2844dda5e43a86064a0f62605d787994a48f5314a6fe"
 
 
 @dataclass(frozen=True, slots=True)

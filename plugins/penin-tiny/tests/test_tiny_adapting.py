@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from penin_tiny.adapting import applied, everything, low_rank, projected
+from penin_tiny.adapting import applied, blended, everything, low_rank, projected
 from penin_tiny.gradients import Batch, Reals, loss_and_gradients
 from penin_tiny.weights import read
 
@@ -24,6 +24,18 @@ def test_full_training_moves_copies_of_all_parameters() -> None:
     trained = everything(SHIPPED)
     assert trained.keys() == SHIPPED.keys()
     assert not any(np.shares_memory(trained[name], SHIPPED[name]) for name in trained)
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_blend_lies_so_far_on_the_way_from_the_base(method: str) -> None:
+    base, rng = doubles(), np.random.default_rng(1)
+    trained = everything(base) if method == "full" else low_rank(base, 3, rng)
+    for value in trained.values():
+        value += rng.standard_normal(value.shape)
+    there = applied(base, trained)
+    found = applied(base, blended(base, trained, np.float32(0.25)))
+    for name, value in found.items():
+        assert np.allclose(value, 0.75 * base[name] + 0.25 * there[name]), name
 
 
 def test_low_rank_training_changes_nothing_at_first_and_matrices_later() -> None:

@@ -44,7 +44,7 @@ def test_the_temperature_is_the_one_of_least_loss() -> None:
     expected = losses()
     found = calibration.fit(SHIPPED, N_HEADS, LESSONS)
     assert found.temperature == min(expected, key=lambda t: expected[t])
-    assert found.loss == pytest.approx(min(expected.values()), rel=1e-3)
+    assert found.loss == pytest.approx(min(expected.values()), rel=2e-3)
 
 
 def test_right_is_the_share_of_answers_that_would_be_written_just_so() -> None:

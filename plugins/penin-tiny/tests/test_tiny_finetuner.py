@@ -48,7 +48,7 @@ EXAMPLES = tuple(example(f"{text} {n}", answer) for n in range(8) for text, answ
 
 def job(folder: Path, **changes: Any) -> TrainingJob:
     fields: dict[str, Any] = {
-        "model": "tiny-1",
+        "model": "tiny-2",
         "train": EXAMPLES,
         "validation": EXAMPLES[:3],
         "hyperparams": TinyHyperparams(**SETTINGS).model_dump(),
@@ -65,7 +65,7 @@ def nothing(_: TrainingProgress) -> None:
 def ask(text: str, adapter: Path | None, **changes: Any) -> Request:
     fields: dict[str, Any] = {
         "provider": "tiny",
-        "model": "tiny-1",
+        "model": "tiny-2",
         "system": ASK,
         "messages": (Message(role="user", content=text),),
         "temperature": 0.0,
@@ -77,7 +77,7 @@ def ask(text: str, adapter: Path | None, **changes: Any) -> Request:
 
 class TestTinyFineTuner(LocalFineTunerConformance):
     component = TinyFineTuner
-    model = "tiny-1"
+    model = "tiny-2"
     hyperparams: ClassVar[dict[str, Any]] = {"n_epochs": 1, "replay": 2}
     examples: ClassVar[tuple[TrainingExample, ...]] = EXAMPLES
 
@@ -140,23 +140,23 @@ def test_log_probabilities_of_a_tuned_model_are_those_of_its_temperature(folder:
 
 
 def test_capabilities_name_the_window_and_no_price() -> None:
-    capabilities = TUNER.capabilities("tiny-1")
+    capabilities = TUNER.capabilities("tiny-2")
     assert capabilities.context_tokens == CONTEXT_TOKENS
     assert capabilities.usd_per_million == 0.0
     assert capabilities.min_examples == MIN_EXAMPLES
 
 
 def test_an_unknown_model_cannot_be_trained() -> None:
-    with pytest.raises(FineTuningUnavailable, match="tiny-2") as caught:
-        TUNER.capabilities("tiny-2")
-    assert "tiny-1" in caught.value.hint
+    with pytest.raises(FineTuningUnavailable, match="tiny-9") as caught:
+        TUNER.capabilities("tiny-9")
+    assert "tiny-2" in caught.value.hint
 
 
 def test_tokens_are_those_of_prompt_and_answer() -> None:
     provider = TinyProvider()
     (outcome,) = provider.generate([ask("hello there", None)])
     assert isinstance(outcome, Completion)
-    assert TUNER.tokens("tiny-1", example("hello there", "P1")) == outcome.tokens_in + 3
+    assert TUNER.tokens("tiny-2", example("hello there", "P1")) == outcome.tokens_in + 3
 
 
 def test_too_few_examples_are_refused(tmp_path: Path) -> None:
