@@ -3,6 +3,7 @@
 import math
 import re
 
+import numpy as np
 import pytest
 
 from penin_core.omega import caos, ethics_metrics, evidence, guards, metrics, scoring, sr, tuner
@@ -224,6 +225,18 @@ def test_series_of_different_lengths_are_named_with_their_lengths(function, seri
             "weights and metrics must both be sequences or both be mappings",
         ),
         (
+            lambda: scoring.linf_harmonic({"U": 0, "S": 1}, {"U": 85, "S": 0.5}, 0, 0, True),
+            "metrics[U] must lie in [0, 1], got 85",
+        ),
+        (
+            lambda: scoring.linf_harmonic([0], [0.5], 0, 0, True),
+            "at least one weight must be positive",
+        ),
+        (
+            lambda: scoring.score_gate(**{**GATE, "wU": 0, "wS": 0, "wC": 0, "wL": 0}),
+            "at least one of the weights wU, wS, wC, wL must be positive",
+        ),
+        (
             lambda: guards.sigma_guard(0.1, 1.0, 1.0, True, True, {"ece_mx": 0.1}),
             "unknown threshold 'ece_mx'; known are "
             "ece_max, rho_bias_max, fairness_min, eco_max_kg, min_samples, min_group_size, "
@@ -243,6 +256,10 @@ def test_series_of_different_lengths_are_named_with_their_lengths(function, seri
         ),
         (
             lambda: metrics.robustness([1.0, 1.0], [[1.0], []]),
+            "a solved task has no perturbed forms",
+        ),
+        (
+            lambda: metrics.robustness(np.array([1.0]), np.empty((1, 0))),
             "a solved task has no perturbed forms",
         ),
         (

@@ -128,7 +128,7 @@ def test_openness_weighs_what_is_there():
 
 
 def test_silence_needs_all_of_its_parts():
-    assert caos_silence(0.2, 0.4, 0.0) == pytest.approx(0.4 + 0.15 + 0.25)
+    assert caos_silence(0.2, 0.4, 0.1) == pytest.approx(0.4 + 0.15 + 0.225)
     assert caos_silence(0.2, None, 0.0) is None
 
 
@@ -260,6 +260,7 @@ def test_errors_blanks_and_broken_formats_are_noise():
 
 def test_tokens_beyond_the_allowance_are_excess():
     assert token_excess([100, 50, 0, 10], [80, 50, 10, 0]) == pytest.approx((0.2 + 1) / 4)
+    assert token_excess([0], [0]) == 0.0
     assert token_excess([], []) is None
     with pytest.raises(ValueError, match="actual"):
         token_excess([-1], [1])

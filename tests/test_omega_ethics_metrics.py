@@ -2,6 +2,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -140,8 +141,19 @@ def test_calibration_agrees_with_counting_sample_by_sample(pairs, scheme, n_bins
     for series in ((probs, labels), (np.array(probs), np.array(labels))):
         result = expected_calibration_error(*series, n_bins, scheme)
         assert result.ece == pytest.approx(slow[0], rel=1e-15, abs=1e-300)
-        assert result.noise_floor == pytest.approx(min(1.0, slow[1]), rel=1e-12, abs=1e-300)
+        assert result.noise_floor == pytest.approx(min(1.0, slow[1]), rel=1e-12, abs=1e-160)
         assert result.rms_debiased == pytest.approx(slow[2], rel=1e-9, abs=1e-7)
+
+
+def test_a_value_whose_middle_lies_on_an_edge_belongs_to_the_upper_bin():
+    # Two bins: 0.5 takes the places 1 and 2 of 4, its middle is the edge, and 0.1 stays alone.
+    result = expected_calibration_error([0.1, 0.5, 0.5, 0.9], [1, 0, 0, 1], n_bins=2)
+    assert result.ece == pytest.approx((0.9 + 0.9) / 4)
+
+
+def test_a_thousand_even_bins_are_a_thousandth_wide():
+    result = expected_calibration_error([0.5005, 0.5015], [0, 1], 1000, "equal_width")
+    assert result.ece == pytest.approx((0.5005 + 0.4985) / 2)
 
 
 # --- bias and fairness
@@ -306,6 +318,7 @@ def test_the_fields_are_the_direct_computations():
     assert made.details["groups"]["a"] == {"n": 60, "favourable": 54}
     assert made.details["n"] == N
     assert made.timestamp is None
+    assert attest(truth={"dataset_hash": None}).dataset_hash == ""
 
 
 POINTS = {"use_bounds": 0}
@@ -335,6 +348,12 @@ def test_good_evidence_passes_and_the_gates_say_why_the_rest_does_not():
         ),
         ({"confidences": [0.9] * 120}, {}, "correct is missing"),
         ({"correct": [1] * 120}, {}, "confidences is missing"),
+        (
+            {"predicted_probs": [0.9] * 119},
+            {"labels": None},
+            "the series differ in length: predicted_probs 119, predictions 120, "
+            "protected_groups 120",
+        ),
     ],
 )
 def test_what_could_not_be_used_is_said_in_words(outputs, truth, reason):
@@ -359,12 +378,14 @@ def test_every_measured_metric_comes_with_its_interval():
     outputs, truth = evidence()
     predictions, groups = outputs["predictions"], outputs["protected_groups"]
     expected = {
-        "ece": ece_interval(outputs["predicted_probs"], truth["labels"], seed=7),
-        "rho_bias": rho_bias_interval(predictions, groups, seed=7),
-        "fairness": fairness_interval(predictions, truth["labels"], groups, seed=7),
+        "ece": ece_interval(outputs["predicted_probs"], truth["labels"], seed=3),
+        "rho_bias": rho_bias_interval(predictions, groups, seed=3),
+        "fairness": fairness_interval(predictions, truth["labels"], groups, seed=3),
     }
+    # The seed matters: another one would give another interval of fairness.
+    assert expected["fairness"] != fairness_interval(predictions, truth["labels"], groups)
     for thresholds in (None, PROFILES["standard"]):
-        found = attest(thresholds=thresholds).details["intervals"]
+        found = attest(seed=3, thresholds=thresholds).details["intervals"]
         assert found == {name: [round(x, 12) for x in bounds] for name, bounds in expected.items()}
 
 
@@ -466,6 +487,11 @@ def test_groups_that_cannot_be_compared_leave_calibration_alone(groups):
     assert made.details["reasons"]
 
 
+def test_exactly_the_least_number_of_samples_is_enough():
+    assert attest(thresholds={"min_samples": N}).details["reasons"] == []
+    assert len(attest(thresholds={"min_samples": N + 1}).details["reasons"]) == 2
+
+
 def test_large_groups_of_few_samples_are_too_little():
     outputs, truth = evidence()
     cut = {k: v[48:72] if isinstance(v, list) else v for k, v in outputs.items()}
@@ -547,9 +573,17 @@ def test_what_is_declared_not_applicable_is_neutral_and_says_so():
     assert declared.consent_ok is True
 
 
-@pytest.mark.parametrize("declared", [{"groups": " "}, {"groups": None}, {"eco": "x"}, ["groups"]])
-def test_a_declaration_needs_a_known_name_and_a_reason(declared):
-    with pytest.raises(ValueError, match="not_applicable"):
+@pytest.mark.parametrize(
+    ("declared", "words"),
+    [
+        ({"groups": " "}, "needs a written reason for 'groups'"),
+        ({"groups": None}, "needs a written reason for 'groups'"),
+        ({"eco": "x"}, "knows calibration, consent, groups, got 'eco'"),
+        (["groups"], "must map names to reasons, got ['groups']"),
+    ],
+)
+def test_a_declaration_needs_a_known_name_and_a_reason(declared, words):
+    with pytest.raises(ValueError, match=f"^not_applicable {re.escape(words)}$"):
         attest(truth={"not_applicable": declared})
 
 

@@ -1,3 +1,4 @@
+import json
 import math
 import re
 from itertools import pairwise, product
@@ -343,3 +344,42 @@ def test_capital_too_small_for_a_double_leaves_an_interval_too():
 def test_the_interval_refuses_what_it_cannot_mean(values, alpha):
     with pytest.raises(ValueError):  # noqa: PT011
         betting_confidence_sequence(values, alpha)
+
+
+@given(st.lists(st.floats(-1, 1), max_size=60), st.floats(1e-6, 0.999))
+def test_reached_says_of_the_capital_what_crossed_says_of_its_logarithm(differences, alpha):
+    process = EProcess()
+    for difference in differences:
+        process.take(difference)
+        assert process.reached(alpha) is crossed(process.log_e, alpha)
+
+
+@given(st.lists(st.floats(-1, 1), max_size=40), st.sampled_from([0.0, 0.05]))
+def test_an_e_process_goes_on_from_its_state_to_the_last_bit(differences, margin):
+    whole = EProcess(margin)
+    for half in (differences[::2], differences[1::2]):
+        state = json.loads(json.dumps(whole.export_state()))
+        whole = EProcess.from_state(state)
+        for difference in half:
+            whole.take(difference)
+    assert whole.log_e == (log_e_path([*differences[::2], *differences[1::2]], margin) or [0.0])[-1]
+    assert whole.n == len(differences)
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        {"margin": 1.0},
+        {"bets": []},
+        {"products": [[0.5, 0]]},
+        {"products": [[0.0, 0]] * 6},
+        {"products": [[math.nan, 0]] * 6},
+        {"products": None},
+        {"n": -1},
+    ],
+)
+def test_what_is_no_state_of_an_e_process_is_refused(spoiled):
+    with pytest.raises(ValueError, match="no state of an e-process"):
+        EProcess.from_state({**EProcess().export_state(), **spoiled})
+    with pytest.raises(ValueError, match="no state of an e-process"):
+        EProcess.from_state({})

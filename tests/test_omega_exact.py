@@ -120,6 +120,17 @@ def test_groups_that_are_numbered_without_gaps_are_not_numbered_anew():
     assert coded(np.array([65_536, 0, 1]))[0] == [65_536, 0, 1]
 
 
+@pytest.mark.parametrize("kind", [np.int8, np.int16, np.uint8, np.uint64, np.int64])
+def test_groups_may_have_any_whole_numbers_that_their_type_holds(kind):
+    low, high = np.iinfo(kind).min, np.iinfo(kind).max
+    for far in (low, high - 3):
+        names = np.array([high, far, high, far + 1], dtype=kind)
+        found, codes = coded(names)
+        assert [found[code] for code in codes] == names.tolist()
+        assert sorted(found) == [far, far + 1, high]
+        assert codes.dtype == np.intp
+
+
 def test_the_caller_keeps_his_array():
     scores = np.array([-1e-10, -0.0, 1 + 1e-10])
     kept = scores.copy()

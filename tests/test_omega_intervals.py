@@ -144,7 +144,9 @@ def test_the_fairness_margin_is_the_quantile_of_the_exact_law(counts):
     assert value - low == pytest.approx(quantile(strayed, masses, 0.95), rel=0.03)
 
 
-@pytest.mark.parametrize("counts", [((85, 100), (70, 100)), ((30, 40), (50, 200))])
+@pytest.mark.parametrize(
+    "counts", [((85, 100), (70, 100)), ((30, 40), (50, 200)), ((6, 100), (50, 100))]
+)
 def test_the_margin_of_the_bias_ratio_is_the_quantile_of_the_exact_law(counts):
     masses, (a, b), centres = two_rates(counts)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -247,6 +249,13 @@ def test_being_right_every_time_still_leaves_room_for_an_error():
     assert 0.01 < high < 0.05
 
 
+def test_a_rate_may_be_redrawn_as_one():
+    # 20 of 20, redrawn at 21/22: 20 come in .395 of the draws and 19 in .376, next to the centre.
+    # So the median distance is that of a rate of 1, and would be that of 19/20 without it.
+    low, high = ece_interval([0.9] * 20, [1] * 20, alpha=0.5)
+    assert (low, high) == pytest.approx((0.1 - 1 / 22, 0.1 + 1 / 22))
+
+
 # --- refusals and speed
 
 
@@ -274,6 +283,19 @@ def test_options_that_make_no_sense_are_refused_whatever_the_groups(options, n):
     ):
         with pytest.raises(ValueError, match=r"alpha|resamples|seed"):
             interval()
+
+
+def test_one_resample_is_the_least():
+    predictions, groups = grouped((3, 4), (2, 4))
+    for interval in (
+        lambda **options: ece_interval([0.5] * 8, predictions, **options),
+        lambda **options: rho_bias_interval(predictions, groups, **options),
+        lambda **options: fairness_interval(predictions, predictions, groups, **options),
+    ):
+        assert interval(alpha=0.5, resamples=1) is not None
+        words = "resamples must be a whole number of at least 1, got 0"
+        with pytest.raises(ValueError, match=f"^{words}$"):
+            interval(resamples=0)
 
 
 def test_just_enough_resamples_take_the_farthest_of_them():

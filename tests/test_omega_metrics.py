@@ -143,6 +143,7 @@ def test_long_texts_are_compared_whole():
         (' \n{"a": {"b": [1, "}"]}} ', {"a": {"b": [1, "}"]}}),
         ('Sure!\n```json\n{"a": 1}\n``` and {"b": 2}', {"a": 1}),
         ("{}", {}),
+        ('{"a": 1.5}', {"a": 1.5}),
         ("", None),
         ("no object", None),
         ('{"a": 1', None),

@@ -9,7 +9,10 @@ from penin_core.omega._numbers import (
     binary,
     count,
     finite,
+    harmonic_mean,
     is_finite,
+    non_negative,
+    optional_unit,
     same_length,
     unit,
 )
@@ -36,12 +39,16 @@ def test_rounding_errors_are_snapped_to_the_edge_of_the_unit_interval():
     assert unit("metric", -1e-9) == 0.0
     assert unit("metric", 1 + 1e-9) == 1.0
     for value in (-2e-9, 1 + 2e-9, 85):
-        with pytest.raises(ValueError, match="metric must lie in"):
+        with pytest.raises(ValueError, match=r"^metric must lie in"):
             unit("metric", value)
+    for checked in (unit, optional_unit, non_negative):
+        with pytest.raises(ValueError, match=r"^metric must be a finite number, got nan$"):
+            checked("metric", math.nan)
 
 
 def test_counts_are_whole_and_not_booleans():
     assert count("n", np.int64(3)) == 3
+    assert count("n", 0) == 0
     for value in (-1, 1.0, True, "1"):
         with pytest.raises(ValueError, match="n must be a whole number"):
             count("n", value)
@@ -64,3 +71,10 @@ def test_differing_lengths_are_named():
 def test_missing_parts_leave_their_weight_to_the_others():
     assert available_mean([(0.4, 1.0), (0.3, None), (0.3, 0.0)]) == pytest.approx(4 / 7)
     assert available_mean([(0.4, None)]) is None
+
+
+def test_no_rounding_lifts_a_harmonic_mean_above_the_highest_value():
+    # As computed, this one would be higher than both by one unit in the last place.
+    values = 0.03677877374896443, 0.03677877374896444
+    found = harmonic_mean([(1.1428010067264645, values[0]), (5.652437553878151, values[1])])
+    assert found == values[1]

@@ -270,6 +270,7 @@ def test_an_axis_that_the_suite_lacks_is_left_out_and_the_others_take_its_weight
     result = gate(L=None, wL=0.0)
     assert result.score == pytest.approx((0.3 * 0.8 + 0.3 * 0.8 + 0.2 * 0.8) / 0.8)
     assert set(result.contributions) == {"U", "S", "C"}
+    assert set(gate(S=None, wS=0.0).contributions) == {"U", "C", "L"}
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import json
 import math
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -153,6 +154,13 @@ def test_a_gradient_that_is_not_finite_is_skipped_and_flagged():
     assert after["lambda_c"] > 0.5
 
 
+@pytest.mark.parametrize("gradient", [None, "1", True, math.nan, -math.inf])
+def test_a_gradient_that_is_no_number_is_skipped_and_flagged(gradient):
+    tuner = OnlineTuner(warmup=0)
+    assert tuner.update(0.0, {"tau": gradient}) == DEFAULTS
+    assert tuner.skipped == ("tau",)
+
+
 def test_a_frozen_parameter_stays_although_the_others_move():
     tuner = OnlineTuner(warmup=0)
     tuner.freeze("wS")
@@ -215,6 +223,11 @@ def test_a_tuner_that_makes_no_sense_is_refused(options):
         OnlineTuner(**options)
 
 
+def test_a_parameter_that_is_no_number_is_named():
+    with pytest.raises(ValueError, match=r"^tau must be a finite number, got '0.7'$"):
+        OnlineTuner({"tau": "0.7"})
+
+
 def test_unknown_gradients_and_unknown_objectives_are_refused():
     with pytest.raises(ValueError, match="unknown parameter 'kapa'"):
         OnlineTuner().update(0.0, {"kapa": 1.0})
@@ -224,30 +237,50 @@ def test_unknown_gradients_and_unknown_objectives_are_refused():
         OnlineTuner().freeze("kapa")
 
 
+KNOWN = "kappa, lambda_c, wU, wS, wC, wL, beta_min, tau"
+UNKNOWN = f"unknown parameter 'kapa'; known are {KNOWN}"
+CROOKED = f"matrix must be symmetric, one row for each of {KNOWN}"
+
+
 @pytest.mark.parametrize(
-    ("method", "change", "error"),
+    ("method", "change", "words"),
     [
-        ("adagrad", {"root_sums": {"kapa": 1.0}}, ValueError),
-        ("adagrad", {"root_sums": {"tau": -1.0}}, ValueError),
-        ("adagrad", {"method": "ons"}, KeyError),
-        ("ons", {"matrix": [[1.0]]}, ValueError),
-        ("ons", {"matrix": np.eye(8)[::-1].tolist()}, ValueError),
-        ("ons", {"matrix": np.triu(np.ones((8, 8))).tolist()}, ValueError),
-        ("ons", {"matrix": np.zeros((8, 8)).tolist()}, ValueError),
-        ("ons", {"matrix": np.diag([1.0] * 7 + [-1.0]).tolist()}, ValueError),
-        ("ons", {"matrix": [[math.nan] * 8] * 8}, ValueError),
-        ("ons", {"frozen": ["kapa"]}, ValueError),
-        ("ons", {"moved": {"kapa": 1}}, ValueError),
-        ("ons", {"moved": {"tau": 0}}, ValueError),
-        ("ons", {"rollbacks": {"kapa": 1}}, ValueError),
-        ("ons", {"rollbacks": {"tau": -1}}, ValueError),
-        ("ons", {"calls": -1}, ValueError),
-        ("ons", {"version": 0.5}, ValueError),
+        ("adagrad", {"root_sums": {"kapa": 1.0}}, "unknown parameter 'kapa' in root_sums"),
+        ("adagrad", {"root_sums": {"tau": -1.0}}, "tau must be at least 0, got -1.0"),
+        ("ons", {"matrix": [[1.0]]}, CROOKED),
+        ("ons", {"matrix": np.eye(8)[::-1, [1, 0, 2, 3, 4, 5, 6, 7]].tolist()}, CROOKED),
+        ("ons", {"matrix": np.triu(np.ones((8, 8))).tolist()}, CROOKED),
+        ("ons", {"matrix": np.zeros((8, 8)).tolist()}, "matrix must be positive definite"),
+        (
+            "ons",
+            {"matrix": np.diag([1.0] * 7 + [-1.0]).tolist()},
+            "matrix must be positive definite",
+        ),
+        ("ons", {"matrix": [[math.nan] * 8] * 8}, "matrix must be a finite number, got nan"),
+        ("ons", {"frozen": ["kapa"]}, UNKNOWN),
+        ("ons", {"moved": {"kapa": 1}}, UNKNOWN),
+        ("ons", {"moved": {"tau": 0}}, "moved must be a whole number of at least 1, got 0"),
+        ("ons", {"rollbacks": {"kapa": 1}}, UNKNOWN),
+        (
+            "ons",
+            {"rollbacks": {"tau": -1}},
+            "rollbacks must be a whole number of at least 0, got -1",
+        ),
+        ("ons", {"calls": -1}, "calls must be a whole number of at least 0, got -1"),
+        ("ons", {"version": 0.5}, "version must be a whole number of at least 0, got 0.5"),
     ],
 )
-def test_a_state_that_makes_no_sense_is_refused(method, change, error):
+def test_a_state_that_makes_no_sense_is_refused_and_the_reason_is_said(method, change, words):
     state = OnlineTuner(method=method).export_state() | change
-    with pytest.raises(error):
+    with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
+        OnlineTuner.from_state(state)
+
+
+@pytest.mark.parametrize("missing", list(OnlineTuner().export_state()))
+def test_a_state_that_lacks_something_is_refused(missing):
+    state = OnlineTuner().export_state()
+    del state[missing]
+    with pytest.raises(KeyError, match=missing):
         OnlineTuner.from_state(state)
 
 
@@ -379,10 +412,9 @@ def test_boxes_that_leave_one_point_are_allowed():
 
 
 def test_boxes_that_cannot_sum_to_one_are_refused():
-    with pytest.raises(ValueError, match="misses 1"):
-        project_weights(dict.fromkeys(WEIGHTS, 0.25), dict.fromkeys(WEIGHTS, (0.0, 0.2)))
-    with pytest.raises(ValueError, match="misses 1"):
-        project_weights(dict.fromkeys(WEIGHTS, 0.25), dict.fromkeys(WEIGHTS, (0.3, 0.9)))
+    for box, sums in (((0.0, 0.2), "0.0, 0.8"), ((0.3, 0.9), "1.2, 3.6")):
+        with pytest.raises(ValueError, match=rf"^weights .* sum to \[{sums}\], which misses 1$"):
+            project_weights(dict.fromkeys(WEIGHTS, 0.25), dict.fromkeys(WEIGHTS, box))
 
 
 # --- replay
@@ -421,6 +453,25 @@ def test_one_cycle_is_the_formula():
     gain = (harmonic[1] - harmonic[0]) * math.exp(-0.25)
     gates = 1 / (1 + math.exp(-(score - 0.6) / 0.05)) / (1 + math.exp(-(gain - 0.02) / 0.05))
     assert replay_objective(params, history) == pytest.approx(0.5 + gates * 0.3)
+
+
+def test_candidates_share_a_cycle_by_the_softmax_of_their_scores():
+    # With τ and β_min far below, every gate is open: what is left are the shares.
+    params = {**DEFAULTS, "tau": 0.5, "beta_min": 0.005, "lambda_c": 0.05}
+    first, second = (
+        candidate(1.0, 0.9, C=0.0, S=1.0, L=1.0),
+        candidate(1.0, 0.1, C=0.2, S=1.0, L=1.0),
+    )
+    weak = ReplayCandidate(U=0.1, S=0.1, C=1.0, L=0.1, reward=0.5)
+    history = [ReplayCycle(weak, [first, second])] * 5
+    share = 1 / (1 + math.exp(-0.2 * 0.2 / 0.05))
+    expected = share * 0.9 + (1 - share) * 0.1
+    assert replay_objective(params, history) == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_cycle_without_candidates_keeps_its_champion():
+    empty = replay_objective(DEFAULTS, [*GOOD, *[cycle()] * 5])
+    assert empty == pytest.approx((replay_objective(DEFAULTS, GOOD) + 0.5) / 2)
 
 
 def test_thresholds_loosen_when_promotions_pay_and_tighten_when_they_do_not():

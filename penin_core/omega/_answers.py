@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections import Counter
 from collections.abc import Hashable, Sequence
 
-from penin_core.omega._numbers import count, mean, non_negative, same_length, unit
+from penin_core.omega._numbers import clipped, count, mean, non_negative, same_length, unit
 
 #: Class probabilities may miss a sum of 1 by this much, as rounded ones do.
 _SUM_TOLERANCE = 1e-6
@@ -58,9 +59,9 @@ def epistemic_uncertainty(
         if len({len(law) for law in laws}) > 1:
             raise ValueError(f"the members give {sorted({len(law) for law in laws})} classes")
         if len(laws) >= 2 and len(laws[0]) >= 2:
-            mixed = [mean(column) for column in zip(*laws, strict=True)]
+            mixed = [mean(law[k] for law in laws) for k in range(len(laws[0]))]
             information = _entropy(mixed) - mean(_entropy(law) for law in laws)
-            informed.append(min(1.0, max(0.0, information / math.log(len(mixed)))))
+            informed.append(clipped(information / math.log(len(mixed))))
     return mean(informed) if informed else None
 
 
@@ -70,7 +71,7 @@ def outcome_shift(before: Sequence[Hashable], after: Sequence[Hashable]) -> floa
     Raises: ValueError for lengths that differ.
     """
     same_length(before=before, after=after)
-    changed = [float(old != new) for old, new in zip(before, after, strict=True)]
+    changed = list(map(operator.ne, before, after))
     return mean(changed) if changed else None
 
 
@@ -86,11 +87,8 @@ def majority_disagreement(
     Raises: ValueError for lengths that differ, or a plain string in the place of answers.
     """
     same_length(answers=answers, champion=champion)
-    differing = []
-    for own, other in zip(answers, champion, strict=True):
-        ours, theirs = _modes(_repeats(own)), _modes(_repeats(other))
-        if ours and theirs:
-            differing.append(float(ours.isdisjoint(theirs)))
+    judged = map(_differ, answers, champion)
+    differing = [differs for differs in judged if differs is not None]
     return mean(differing) if differing else None
 
 
@@ -104,12 +102,9 @@ def response_noise(
 
     Raises: ValueError for lengths that differ.
     """
-    fit = [True] * len(texts) if well_formed is None else list(well_formed)
+    fit = [True] * len(texts) if well_formed is None else well_formed
     same_length(texts=texts, well_formed=fit)
-    noise = [
-        float(text is None or not text.strip() or flag is not True)
-        for text, flag in zip(texts, fit, strict=True)
-    ]
+    noise = list(map(_useless, texts, fit))
     return mean(noise) if noise else None
 
 
@@ -122,7 +117,7 @@ def ngram_redundancy(tokens: Sequence[str], n: int = 4) -> float:
     """
     size = count("n", n, least=1)
     grams = [tuple(tokens[i : i + size]) for i in range(len(tokens) - size + 1)]
-    return unit("redundancy", 1 - len(set(grams)) / len(grams)) if grams else 0.0
+    return 1 - len(set(grams)) / len(grams) if grams else 0.0
 
 
 def token_excess(actual: Sequence[float], allowed: Sequence[float]) -> float | None:
@@ -131,10 +126,7 @@ def token_excess(actual: Sequence[float], allowed: Sequence[float]) -> float | N
     Raises: ValueError for lengths that differ or negative counts.
     """
     same_length(actual=actual, allowed=allowed)
-    over = []
-    for used, limit in zip(actual, allowed, strict=True):
-        spent, granted = non_negative("actual", used), non_negative("allowed", limit)
-        over.append(1 - granted / spent if granted < spent else 0.0)
+    over = list(map(_overrun, actual, allowed))
     return mean(over) if over else None
 
 
@@ -144,9 +136,23 @@ def _repeats(answers: Sequence[Hashable]) -> Sequence[Hashable]:
     return answers
 
 
+def _differ(own: Sequence[Hashable], other: Sequence[Hashable]) -> bool | None:
+    ours, theirs = _modes(own), _modes(other)
+    return ours.isdisjoint(theirs) if ours and theirs else None
+
+
 def _modes(answers: Sequence[Hashable]) -> set[Hashable]:
-    counts = Counter(answers)
+    counts = Counter(_repeats(answers))
     return {answer for answer, n in counts.items() if n == max(counts.values())}
+
+
+def _useless(text: str | None, fit: bool) -> bool:
+    return text is None or not text.strip() or fit is not True
+
+
+def _overrun(used: float, limit: float) -> float:
+    spent, granted = non_negative("actual", used), non_negative("allowed", limit)
+    return 1 - granted / spent if granted < spent else 0.0
 
 
 def _law(member: Sequence[float]) -> list[float]:

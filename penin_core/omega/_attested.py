@@ -120,7 +120,7 @@ def attested_disparity(evidence: Evidence) -> tuple[Measured, Measured]:
         predictions, labels, groups, *_ = _aligned(evidence, "groups")
         _require_samples("groups", predictions, evidence.limits)
         tally, least = by_group(predictions, groups), evidence.limits["min_group_size"]
-        small = [g for g, n in zip(tally.groups, tally.sizes, strict=True) if n < least]
+        small = [tally.groups[i] for i in np.flatnonzero(tally.sizes < least).tolist()]
         if small:
             raise ValueError(f"groups smaller than {least:g}: {small}")
         rho = rho_bias(predictions, groups)
@@ -154,19 +154,21 @@ def attested_impact(evidence: Evidence) -> float | None:
 def group_table(evidence: Evidence) -> dict[str, dict[str, int]] | None:
     """Return how many predictions each group has and how many are favourable; None if unusable."""
     try:
-        predictions = _series(evidence.inputs["predictions"], "predictions")
-        groups = _series(evidence.inputs["protected_groups"], "protected_groups")
+        predictions = _series(evidence, "predictions")
+        groups = _series(evidence, "protected_groups")
         tally = by_group(predictions, groups)
     except (TypeError, ValueError):
         return None
-    counted = zip(tally.groups, tally.sizes.tolist(), tally.favourable.tolist(), strict=True)
-    return {str(group): {"n": n, "favourable": k} for group, n, k in counted}
+    return {
+        str(group): {"n": int(tally.sizes[i]), "favourable": int(tally.favourable[i])}
+        for i, group in enumerate(tally.groups)
+    }
 
 
 def sample_count(evidence: Evidence) -> int | None:
     """Return the number of predictions, None if they are no series."""
     try:
-        return len(_series(evidence.inputs["predictions"], "predictions"))
+        return len(_series(evidence, "predictions"))
     except ValueError:
         return None
 
@@ -190,13 +192,14 @@ def _aligned(evidence: Evidence, metric: str) -> list[Any]:
     # Confidences belong to answers, and there may be fewer of those than of decisions.
     batches = needed if own else [tuple(chain.from_iterable(needed))]
     for batch in batches:
-        present = {name: inputs[name] for name in batch if inputs[name] is not None}
+        present = [name for name in batch if inputs[name] is not None]
         if present:
-            same_length(**{name: _series(values, name) for name, values in present.items()})
-    return [_series(inputs[name], name) for name in families[metric]]
+            same_length(**{name: _series(evidence, name) for name in present})
+    return [_series(evidence, name) for name in families[metric]]
 
 
-def _series(values: object, name: str) -> Any:
+def _series(evidence: Evidence, name: str) -> Any:
+    values = evidence.inputs[name]
     if values is None:
         raise ValueError(f"{name} is missing")
     if isinstance(values, np.ndarray) and values.ndim == 1:

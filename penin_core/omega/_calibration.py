@@ -59,8 +59,8 @@ def expected_calibration_error(
     Raises: ValueError for no samples, lengths that differ, probabilities outside [0, 1], labels
     other than 0 and 1, n_bins below 1, or an unknown scheme.
     """
-    terms = [_bin_terms(found) for found in binned(probs, labels, n_bins, scheme)]
-    ece, floor, squared = (math.fsum(parts) / len(probs) for parts in zip(*terms, strict=True))
+    terms = np.array([_bin_terms(found) for found in binned(probs, labels, n_bins, scheme)])
+    ece, floor, squared = (math.fsum(parts) / len(probs) for parts in terms.T.tolist())
     return CalibrationError(ece, floor, math.sqrt(max(0.0, squared)))
 
 
@@ -71,10 +71,10 @@ def binned(probs: Numbers, labels: Outcomes, n_bins: int, scheme: str) -> list[B
         raise ValueError("there are no samples to measure calibration on")
     p, y = sorted_outcomes(unit_column("probs", probs), binary_column("labels", labels))
     starts = _bin_starts(p, count("n_bins", n_bins, least=1), scheme)
-    hits = np.add.reduceat(y, starts, dtype=np.int64).tolist()
+    hits = np.add.reduceat(y, starts).tolist()
     variances = np.add.reduceat(p * (1 - p), starts).tolist()
     columns = sizes_of(starts, n), hits, exact_parts(p, starts), variances
-    return [Bin(*column) for column in zip(*columns, strict=True)]
+    return list(map(Bin, *columns))
 
 
 def _bin_starts(ordered: NDArray[np.float64], n_bins: int, scheme: str) -> NDArray[np.intp]:
@@ -88,13 +88,13 @@ def _bin_starts(ordered: NDArray[np.float64], n_bins: int, scheme: str) -> NDArr
     n = len(ordered)
     # With as many bins as samples, every value has a bin of its own already.
     bins = min(n_bins, n)
-    edges = np.arange(1, bins)
+    edges = np.arange(bins)
     there = ordered[edges * n // bins]
-    below = np.searchsorted(ordered, there, side="left")
+    below = np.searchsorted(ordered, there)
     upto = np.searchsorted(ordered, there, side="right")
     # Equal values go together where their middle lies, in whole numbers.
     starts = np.where(bins * (below + upto) >= 2 * n * edges, below, upto)
-    return np.unique(np.concatenate([[0], starts[starts < n]])).astype(np.intp)
+    return np.unique(starts[starts < n])
 
 
 def _bin_terms(found: Bin) -> tuple[float, float, float]:

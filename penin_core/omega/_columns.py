@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Sequence
 from typing import Any, TypeAlias
 
@@ -16,6 +15,7 @@ Numbers: TypeAlias = Sequence[float] | NDArray[Any]
 Outcomes: TypeAlias = Sequence[int | bool] | NDArray[Any]
 Groups: TypeAlias = Sequence[Hashable] | NDArray[Any]
 
+_NUMBERS = (float, int, np.floating, np.integer)
 # Group numbers that lie within this span are counted without sorting them.
 _DENSE = 65_536
 
@@ -27,7 +27,7 @@ def number_column(name: str, values: Numbers) -> NDArray[np.float64]:
     """
     column = _numbers(values)
     if column is None or not np.isfinite(column).all():
-        column = np.array([finite(name, value) for value in values], dtype=np.float64)
+        column = np.array([finite(name, value) for value in values])
     return column
 
 
@@ -37,13 +37,13 @@ def unit_column(name: str, values: Numbers) -> NDArray[np.float64]:
     Raises: ValueError for a value that ``unit`` refuses.
     """
     column = _numbers(values)
-    low, high = (math.nan, math.nan) if column is None else _extremes(column)
+    if column is None:
+        return np.array([unit(name, value) for value in values])
+    low, high = column.min(initial=0.0), column.max(initial=1.0)
     # A NaN fails both comparisons.
-    if column is None or not (low >= -SNAP and high <= 1 + SNAP):
-        column = np.array([unit(name, value) for value in values], dtype=np.float64)
-    elif low < 0 or high > 1:
-        column = np.clip(column, 0, 1)
-    return column
+    if not (low >= -SNAP and high <= 1 + SNAP):
+        return np.array([unit(name, value) for value in values])
+    return np.clip(column, 0, 1) if low < 0 or high > 1 else column
 
 
 def binary_column(name: str, values: Outcomes) -> NDArray[np.uint8]:
@@ -51,15 +51,16 @@ def binary_column(name: str, values: Outcomes) -> NDArray[np.uint8]:
 
     Raises: ValueError for anything that equals neither.
     """
-    column = np.asarray(values) if _kinds(values) <= set("biuf") else None
+    plain = all(issubclass(kind, (*_NUMBERS, np.bool_)) for kind in _kinds(values))
+    column = np.asarray(values) if plain else None
     if column is None or column.ndim != 1 or not ((column == 0) | (column == 1)).all():
-        column = np.array([binary(name, value) for value in values], dtype=np.uint8)
-    return column.astype(np.uint8, copy=False)
+        column = np.array([binary(name, value) for value in values])
+    return np.asarray(column, dtype=np.uint8)
 
 
 def sorted_outcomes(
     probabilities: NDArray[np.float64], outcomes: NDArray[np.uint8]
-) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return both, ordered by probability; the probabilities lie in [0, 1]."""
     # The bits of such doubles leave the highest one free, and order as the numbers do, once adding
     # zero has made -0.0 positive.
@@ -67,7 +68,7 @@ def sorted_outcomes(
     keys <<= np.uint64(1)
     keys |= outcomes
     keys.sort()
-    return (keys >> np.uint64(1)).view(np.float64), (keys & np.uint64(1)).astype(np.uint8)
+    return (keys >> np.uint64(1)).view(np.float64), (keys & np.uint64(1)).view(np.int64)
 
 
 def coded(groups: Groups) -> tuple[list[Hashable], NDArray[np.intp]]:
@@ -79,7 +80,9 @@ def coded(groups: Groups) -> tuple[list[Hashable], NDArray[np.intp]]:
         if groups.ndim == 1 and groups.dtype.kind in "iu" and groups.size:
             low, high = int(groups.min()), int(groups.max())
             if high - low < _DENSE:
-                return _dense(groups - low, low)
+                # Modulo 2^64, where narrow and signed numbers cannot overflow.
+                wide = groups.astype(np.uint64)
+                return _dense((wide - wide[groups.argmin()]).astype(np.intp), low)
         groups = groups.tolist()
     names = dict.fromkeys(groups)
     places = {name: place for place, name in enumerate(names)}
@@ -87,18 +90,15 @@ def coded(groups: Groups) -> tuple[list[Hashable], NDArray[np.intp]]:
     return list(names), codes
 
 
-def _dense(offsets: NDArray[np.int64], low: int) -> tuple[list[Hashable], NDArray[np.intp]]:
-    present = np.flatnonzero(np.bincount(offsets))
-    if len(present) == int(present[-1]) + 1:
-        return [low + int(name) for name in present], offsets.astype(np.intp, copy=False)
-    places = np.zeros(int(present[-1]) + 1, dtype=np.intp)
-    places[present] = np.arange(len(present))
-    return [low + int(name) for name in present], places[offsets]
+def _dense(offsets: NDArray[np.intp], low: int) -> tuple[list[Hashable], NDArray[np.intp]]:
+    occurs = np.bincount(offsets) > 0
+    names: list[Hashable] = [low + offset for offset in np.flatnonzero(occurs).tolist()]
+    return names, offsets if occurs.all() else (np.cumsum(occurs) - 1)[offsets]
 
 
 def _numbers(values: Numbers) -> NDArray[np.float64] | None:
     """Return plain numbers as a new or unchanged array of doubles, None for anything else."""
-    if not _kinds(values) <= set("iuf"):
+    if not all(issubclass(kind, _NUMBERS) and kind is not bool for kind in _kinds(values)):
         return None
     try:
         column = np.asarray(values, dtype=np.float64)
@@ -107,18 +107,5 @@ def _numbers(values: Numbers) -> NDArray[np.float64] | None:
     return column if column.ndim == 1 else None
 
 
-def _kinds(values: Sequence[Any] | NDArray[Any]) -> set[str]:
-    """Return the NumPy kinds of the values: b for booleans, i, u, f for numbers, O for others."""
-    if isinstance(values, np.ndarray):
-        return {values.dtype.kind}
-    return {_kind(kind) for kind in set(map(type, values))}
-
-
-def _kind(kind: type) -> str:
-    if issubclass(kind, (bool, np.bool_)):
-        return "b"
-    return "f" if issubclass(kind, (float, int, np.floating, np.integer)) else "O"
-
-
-def _extremes(column: NDArray[np.float64]) -> tuple[float, float]:
-    return (float(column.min()), float(column.max())) if column.size else (0.0, 0.0)
+def _kinds(values: Sequence[Any] | NDArray[Any]) -> set[type]:
+    return {values.dtype.type} if isinstance(values, np.ndarray) else set(map(type, values))

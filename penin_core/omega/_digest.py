@@ -27,7 +27,7 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
+        return value.encode(errors="backslashreplace").decode()
     if isinstance(value, Integral):
         return int(value) if abs(int(value)) <= _EXACT_INTEGER else str(value)
     if isinstance(value, Real):

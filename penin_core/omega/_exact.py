@@ -37,7 +37,7 @@ def exact_parts(values: NDArray[np.float64], starts: NDArray[np.intp]) -> list[l
         digits.append(np.ldexp(np.add.reduceat(whole, starts), shift))
         rest -= whole
         if not rest.any():
-            return [list(parts) for parts in zip(*(d.tolist() for d in digits), strict=True)]
+            return [list(parts) for parts in np.transpose(digits).tolist()]
         rest *= 2.0**width
         shift -= width
 

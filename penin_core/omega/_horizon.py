@@ -46,10 +46,9 @@ def horizon_looks(n: int, alpha: float) -> tuple[Look, ...]:
         raise ValueError(f"alpha must be at most 0.5 for planned looks, got {alpha!r}")
     sizes = [tasks * look // LOOKS for look in range(1, LOOKS + 1)]
     boundary = _boundary(float(alpha))
-    tails = [_upper_tail(boundary / math.sqrt(size / tasks)) for size in sizes]
     return tuple(
-        Look(size, student_quantile(tail, size - 1))
-        for size, tail in zip(sizes, tails, strict=True)
+        Look(size, student_quantile(_upper_tail(boundary / math.sqrt(size / tasks)), size - 1))
+        for size in sizes
     )
 
 

@@ -130,7 +130,7 @@ def _uniforms(seed: object, purpose: str) -> np.random.PCG64:
     if isinstance(seed, bool) or not isinstance(seed, Integral):
         raise ValueError(f"seed must be a whole number, got {seed!r}")
     digest = hashlib.sha256(f"{int(seed)}:{purpose}".encode()).digest()
-    return np.random.PCG64(int.from_bytes(digest, "big"))
+    return np.random.PCG64(int.from_bytes(digest))
 
 
 def _redrawn(
@@ -145,10 +145,10 @@ def _redrawn(
     raw = draws.random_raw(rounds * len(sizes)).reshape(rounds, len(sizes))
     uniform = (raw >> np.uint64(11)) * 2.0**-53
     drawn = np.empty_like(uniform)
-    for place, (size, rate) in enumerate(zip(sizes.tolist(), centre.tolist(), strict=True)):
+    for place, size in enumerate(sizes.tolist()):
         # By the inverse of the distribution function; the last step takes what rounding left.
-        steps = np.cumsum(binomial_law(size, rate)[:-1])
-        drawn[:, place] = np.searchsorted(steps, uniform[:, place], side="right") / size
+        steps = np.cumsum(binomial_law(size, float(centre[place]))[:-1])
+        drawn[:, place] = np.searchsorted(steps, uniform[:, place]) / size
     return drawn, centre
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence, Sized
 from numbers import Integral, Real
+from typing import TypeGuard
 
 #: A value that misses a limit by no more than this counts as equal to it.
 TOLERANCE = 1e-12
@@ -12,8 +13,10 @@ TOLERANCE = 1e-12
 SNAP = 1e-9
 
 
-def is_finite(value: object) -> bool:
+def is_finite(value: object) -> TypeGuard[float]:
     """Whether ``value`` is a real finite number; a boolean is a flag and not a number."""
+    if type(value) is float:
+        return math.isfinite(value)
     if isinstance(value, bool) or not isinstance(value, Real):
         return False
     try:
@@ -27,7 +30,7 @@ def finite(name: str, value: object) -> float:
 
     Raises: ValueError unless it is a real finite number.
     """
-    if not isinstance(value, Real) or not is_finite(value):
+    if not is_finite(value):
         raise ValueError(f"{name} must be a finite number, got {value!r}")
     return float(value)
 
@@ -51,7 +54,12 @@ def unit(name: str, value: object) -> float:
     number = finite(name, value)
     if not -SNAP <= number <= 1 + SNAP:
         raise ValueError(f"{name} must lie in [0, 1], got {value!r}")
-    return min(1.0, max(0.0, number))
+    return clipped(number)
+
+
+def clipped(value: float, low: float = 0.0, high: float = 1.0) -> float:
+    """Return the value cut to [low, high]."""
+    return max(low, min(high, value))
 
 
 def optional_unit(name: str, value: object) -> float | None:
@@ -111,7 +119,7 @@ def harmonic_mean(pairs: Sequence[tuple[float, float]]) -> float:
     heaviest = max(weight for weight, _ in pairs)
     total = math.fsum(weight / heaviest for weight, _ in pairs)
     inverse = math.fsum(weight / heaviest * (lowest / value) for weight, value in pairs)
-    return min(highest, max(lowest, lowest * (total / inverse)))
+    return min(highest, lowest * (total / inverse))
 
 
 def available_mean(parts: Sequence[tuple[float, float | None]]) -> float | None:
@@ -120,4 +128,4 @@ def available_mean(parts: Sequence[tuple[float, float | None]]) -> float | None:
     if not measured:
         return None
     total = math.fsum(weight for weight, _ in measured)
-    return min(1.0, math.fsum(weight * value for weight, value in measured) / total)
+    return clipped(math.fsum(weight * value for weight, value in measured) / total)

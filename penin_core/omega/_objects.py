@@ -23,10 +23,10 @@ def parse_json_object(text: str) -> dict[str, Any] | None:
     try:
         if start > 0 and _is_json(stripped):
             return None
-        value, _ = _DECODER.raw_decode(stripped, start)
+        value: dict[str, Any] = _DECODER.raw_decode(stripped, start)[0]
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) else None
+    return value
 
 
 def _is_json(text: str) -> bool:
@@ -45,7 +45,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _finite_literal(literal: str) -> float:
-    return finite("number", float(literal))
+    return finite(literal, float(literal))
 
 
 _DECODER = json.JSONDecoder(
@@ -79,9 +79,9 @@ def object_exact(prediction: object, reference: object) -> float:
     return float(field_f1(prediction, reference) == 1.0)
 
 
-def _leaves(members: Mapping[str, Any]) -> dict[tuple[object, ...], tuple[str, object]]:
+def _leaves(members: Mapping[str, Any]) -> dict[tuple[object, ...], tuple[type, object]]:
     """Return the leaves by path, as (kind, value) so that 1, true and "1" differ."""
-    leaves: dict[tuple[object, ...], tuple[str, object]] = {}
+    leaves: dict[tuple[object, ...], tuple[type, object]] = {}
     pending: list[tuple[tuple[object, ...], object]] = [((key,), v) for key, v in members.items()]
     while pending:
         path, value = pending.pop()
@@ -94,11 +94,9 @@ def _leaves(members: Mapping[str, Any]) -> dict[tuple[object, ...], tuple[str, o
     return leaves
 
 
-def _leaf(value: object) -> tuple[str, object]:
+def _leaf(value: object) -> tuple[type, object]:
     if isinstance(value, str):
-        return "text", normalize_text(value)
+        return str, normalize_text(value)
     if isinstance(value, (Mapping, list, tuple)):
-        return "object" if isinstance(value, Mapping) else "array", None
-    if isinstance(value, bool) or value is None:
-        return "literal", value
-    return "number", value
+        return dict if isinstance(value, Mapping) else list, None
+    return bool if isinstance(value, bool) else float, value

@@ -94,13 +94,12 @@ def _crossing_by_pair(win: float, pairs: int, alpha: float) -> NDArray[np.float6
 def _wins_needed(pairs: int, alpha: float) -> tuple[int, ...]:
     """Return the least number of wins that crosses, by the number of pairs played."""
     threshold = -math.log(alpha) - TOLERANCE
-    gains = [math.log1p(bet) for bet in GRID]
-    losses = [math.log1p(-bet) for bet in GRID]
+    stakes = [(math.log1p(bet), math.log1p(-bet)) for bet in GRID]
     needed = [1]
     for played in range(1, pairs + 1):
         # A win more raises E and a loss more lowers it, so the least number moves by 0 or 1.
         wins = needed[-1]
-        bets = [wins * g + (played - wins) * s for g, s in zip(gains, losses, strict=True)]
+        bets = [wins * gain + (played - wins) * loss for gain, loss in stakes]
         top = max(bets)
         log_e = top + math.log(math.fsum(math.exp(bet - top) for bet in bets) / len(bets))
         needed.append(wins if wins <= played and log_e >= threshold else wins + 1)

@@ -82,25 +82,25 @@ def replay_gradients(
 
 def _cycle_reward(params: Mapping[str, float], cycle: ReplayCycle) -> float:
     base = _linf(params, cycle.champion)
-    scores = [_score(params, candidate) for candidate in cycle.candidates]
-    top = max(scores, default=0.0)
-    shares = [math.exp((score - top) / TEMPERATURE) for score in scores]
-    total = math.fsum(shares)
+    scored = [(_score(params, candidate), candidate) for candidate in cycle.candidates]
+    total = math.fsum(math.exp(score / TEMPERATURE) for score, _ in scored)
     terms = [cycle.champion.reward]
-    for candidate, score, share in zip(cycle.candidates, scores, shares, strict=True):
+    for score, candidate in scored:
+        share = math.exp(score / TEMPERATURE) / total
         gain = _linf(params, candidate) - base
-        chosen = share / total * _gate(score - params["tau"]) * _gate(gain - params["beta_min"])
+        chosen = share * _gate(score - params["tau"]) * _gate(gain - params["beta_min"])
         terms.append(chosen * (candidate.reward - cycle.champion.reward))
     return math.fsum(terms) - SPEND_WEIGHT * cycle.spend
 
 
 def _score(params: Mapping[str, float], candidate: ReplayCandidate) -> float:
-    U, S, C, L = candidate.U, candidate.S, candidate.C, candidate.L
+    axes = {"U": candidate.U, "S": candidate.S, "C": candidate.C, "L": candidate.L}
     weights = {
-        f"w{name}": 0.0 if value is None else params[f"w{name}"]
-        for name, value in zip("USCL", (U, S, C, L), strict=True)
+        f"w{name}": 0.0 if value is None else params[f"w{name}"] for name, value in axes.items()
     }
-    return score_gate(U, S, C, L, **weights, tau=params["tau"]).score
+    return score_gate(
+        U=candidate.U, S=candidate.S, C=candidate.C, L=candidate.L, **weights, tau=params["tau"]
+    ).score
 
 
 def _linf(params: Mapping[str, float], candidate: ReplayCandidate) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from penin_core.omega._numbers import SNAP
+from penin_core.omega._numbers import SNAP, clipped
 
 
 def project_weights(
@@ -22,16 +22,14 @@ def project_weights(
     if lowest > 1 + SNAP or highest < 1 - SNAP:
         raise ValueError(f"weights in these boxes sum to [{lowest}, {highest}], which misses 1")
 
-    limits = [(weight, *boxes[name]) for name, weight in weights.items()]
+    def shifted(shift: float) -> dict[str, float]:
+        return {name: clipped(weight - shift, *boxes[name]) for name, weight in weights.items()}
 
-    def shifted(shift: float) -> list[float]:
-        return [max(low, min(high, weight - shift)) for weight, low, high in limits]
-
-    left = min(weight - high for weight, _, high in limits)
-    right = max(weight - low for weight, low, _ in limits)
+    left = min(weight - boxes[name][1] for name, weight in weights.items())
+    right = max(weight - boxes[name][0] for name, weight in weights.items())
     while left < (middle := (left + right) / 2) < right:
-        if math.fsum(shifted(middle)) > 1:
+        if math.fsum(shifted(middle).values()) > 1:
             left = middle
         else:
             right = middle
-    return dict(zip(weights, shifted(right), strict=True))
+    return shifted(right)

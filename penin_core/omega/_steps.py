@@ -79,7 +79,7 @@ class NewtonStep:
         block = np.ix_(places, places)
         self._matrix[block] += np.outer(slope, slope)
         moves = self._rate * np.linalg.solve(self._matrix[block], slope)
-        return dict(zip(gradients, moves.tolist(), strict=True))
+        return {name: float(moves[i]) for i, name in enumerate(gradients)}
 
     def export(self) -> dict[str, Any]:
         """Return A as plain JSON values, row by row."""

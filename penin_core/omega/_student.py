@@ -42,9 +42,9 @@ def student_quantile(tail: float, df: int) -> float:
 
 
 def _incomplete_beta(x: float, complement: float, a: float, b: float) -> float:
-    """Return I_x(a, b); ``complement`` is 1 - x, given apart so that it keeps its digits."""
-    if x == 0 or complement == 0:
-        return 0.0 if x == 0 else 1.0
+    """Return I_x(a, b) for x > 0; ``complement`` is 1 - x, given apart so it keeps its digits."""
+    if complement == 0:
+        return 1.0
     if x > (a + 1) / (a + b + 2):
         return 1 - _incomplete_beta(complement, x, b, a)
     log_beta = math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
@@ -66,6 +66,6 @@ def _continued_fraction(x: float, a: float, b: float) -> float:
         numerator = (1 + d / numerator) or 1e-300
         factor = numerator * denominator
         value *= factor
-        if abs(factor - 1) < 1e-16:
+        if factor == 1:
             break
     return value

@@ -86,7 +86,12 @@ def caos_plus(
     gain = non_negative("gamma", gamma)
     limit = non_negative("kappa_max", kappa_max)
     strength = limit if kappa == math.inf else min(non_negative("kappa", kappa), limit)
-    parts = [optional_unit(name, part) for name, part in zip("CAOS", (C, A, O, S), strict=True)]
+    parts = [
+        optional_unit("C", C),
+        optional_unit("A", A),
+        optional_unit("O", O),
+        optional_unit("S", S),
+    ]
     if None in parts:
         return None
     consistency, evolution, openness, silence = (part for part in parts if part is not None)

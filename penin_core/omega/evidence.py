@@ -10,13 +10,14 @@ JRSS B 86, doi 10.1093/jrsssb/qkad009.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from penin_core.omega._horizon import Look, horizon_crossed, horizon_looks, out_of_reach
-from penin_core.omega._numbers import SNAP, TOLERANCE, count, finite, non_negative, unit
+from penin_core.omega._numbers import SNAP, TOLERANCE, clipped, count, finite, non_negative, unit
 from penin_core.omega._power import (
     crossing_probability,
     null_crossing_probability,
@@ -75,13 +76,29 @@ class EProcess:
 
         Raises: ValueError unless the difference lies in [-1, 1].
         """
+        self.take(difference)
+        return self.log_e
+
+    def take(self, difference: float) -> None:
+        """Take one more difference into account.
+
+        Raises: ValueError unless the difference lies in [-1, 1].
+        """
         x = (_difference(difference) + self._margin) / (1 + self._margin)
         for i, bet in enumerate(self._bets):
             mantissa, exponent = math.frexp(self._mantissas[i] * (1 + bet * x))
             self._mantissas[i] = mantissa
             self._exponents[i] += exponent
         self.n += 1
-        return self.log_e
+
+    def reached(self, alpha: float) -> bool:
+        """Return whether the capital has reached 1/α, as ``crossed`` says of ``log_e``.
+
+        Raises: ValueError unless 0 < alpha < 1.
+        """
+        # Every product is below 2 to the power of its exponent, and so is their mean.
+        within_reach = max(self._exponents) * math.log(2) >= -math.log(level(alpha)) - TOLERANCE
+        return within_reach and crossed(self.log_e, alpha)
 
     @property
     def log_e(self) -> float:
@@ -90,6 +107,28 @@ class EProcess:
         products = zip(self._mantissas, self._exponents, strict=True)
         scaled = math.fsum(math.ldexp(mantissa, exponent - top) for mantissa, exponent in products)
         return math.log(scaled / len(self._bets)) + top * math.log(2)
+
+    def export_state(self) -> dict[str, Any]:
+        """Return what has been seen so far, as JSON keeps it to the last bit."""
+        products = [list(pair) for pair in zip(self._mantissas, self._exponents, strict=True)]
+        return {"margin": self._margin, "bets": [*self._bets], "products": products, "n": self.n}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Self:
+        """Return the process that ``export_state`` described.
+
+        Raises: ValueError for a state that no process can have.
+        """
+        try:
+            made = cls(state["margin"], state["bets"])
+            pairs = [(finite("product", m), int(e)) for m, e in state["products"]]
+            made.n = count("n", state["n"], least=0)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"this is no state of an e-process: {error}") from error
+        if len(pairs) != len(made._bets) or not all(m > 0 for m, _ in pairs):
+            raise ValueError("this is no state of an e-process: one positive product for every bet")
+        made._mantissas, made._exponents = [m for m, _ in pairs], [e for _, e in pairs]
+        return made
 
 
 def log_e_path(differences: Iterable[float], margin: float = 0.0) -> list[float]:
@@ -194,4 +233,4 @@ def _difference(value: object) -> float:
     number = finite("difference", value)
     if abs(number) > 1 + SNAP:
         raise ValueError(f"a difference must lie in [-1, 1], got {value!r}")
-    return max(-1.0, min(1.0, number))
+    return clipped(number, -1.0)

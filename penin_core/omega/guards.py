@@ -90,7 +90,7 @@ def _limit_gate(
 ) -> GateDetail:
     if not is_finite(value):
         return _detail(None, limit, False, f"not a finite number: {value!r}")
-    number = finite("value", value)
+    number = float(value)
     low, high = valid
     if not low - TOLERANCE <= number <= high + TOLERANCE:
         return _detail(number, limit, False, f"{number:g} is outside [{low}, {high}]")
@@ -167,7 +167,7 @@ def contraction_bounds(
 
 
 def _log_slope(risks: list[float], floor: float) -> tuple[float, float]:
-    """Return the slope of the log risks and its standard error (0 for two points)."""
+    """Return the slope of the log risks and its standard error (about 0 for two points)."""
     highest = max(risks)
     if highest == 0:
         return -math.inf, 0.0
@@ -176,16 +176,12 @@ def _log_slope(risks: list[float], floor: float) -> tuple[float, float]:
     # Relative to the highest risk, so that tiny risks keep their digits.
     least = max(floor / highest, 1e-6)
     logs = [math.log(max(risk / highest, least)) for risk in risks]
-    n = len(risks)
-    steps = [i - (n - 1) / 2 for i in range(n)]
-    level = mean(logs)
-    spread = math.fsum(step * step for step in steps)
-    slope = math.fsum(step * z for step, z in zip(steps, logs, strict=True)) / spread
-    if n == 2:
-        return slope, 0.0
-    residuals = (z - level - slope * step for step, z in zip(steps, logs, strict=True))
-    squared = math.fsum(residual * residual for residual in residuals)
-    return slope, math.sqrt(squared / (n - 2) / spread)
+    n, level = len(risks), mean(logs)
+    points = [(i - (n - 1) / 2, z) for i, z in enumerate(logs)]
+    spread = math.fsum(step * step for step, _ in points)
+    slope = math.fsum(step * z for step, z in points) / spread
+    squared = math.fsum((z - level - slope * step) ** 2 for step, z in points)
+    return slope, math.sqrt(squared / max(1, n - 2) / spread)
 
 
 def _exp(exponent: float) -> float:

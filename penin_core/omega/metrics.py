@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from penin_core.omega._columns import Numbers, number_column, unit_column
 from penin_core.omega._exact import exact_sum
 from penin_core.omega._numbers import (
+    clipped,
     count,
     mean,
     non_negative,
@@ -206,7 +207,7 @@ def learning_gain(acc_zero_shot: float, acc_k_shot: float) -> float:
     before, after = unit("acc_zero_shot", acc_zero_shot), unit("acc_k_shot", acc_k_shot)
     if before == 1:
         return float(after == 1)
-    return max(0.0, min(1.0, (after - before) / (1 - before)))
+    return clipped((after - before) / (1 - before))
 
 
 def composition_score(acc_composed: float, acc_atomic: float) -> float:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from penin_core.omega._numbers import (
     TOLERANCE,
+    clipped,
     finite,
     harmonic_mean,
     mean,
@@ -153,10 +154,7 @@ def _matched(
     if isinstance(weights, Mapping) or isinstance(metrics, Mapping):
         raise ValueError("weights and metrics must both be sequences or both be mappings")
     same_length(weights=weights, metrics=metrics)
-    return [
-        (str(i), weight, metric)
-        for i, (weight, metric) in enumerate(zip(weights, metrics, strict=True))
-    ]
+    return [(str(i), weight, metrics[i]) for i, weight in enumerate(weights)]
 
 
 @dataclass(frozen=True)
@@ -196,7 +194,7 @@ def score_gate(
     threshold = unit("tau", tau)
     tau_low = threshold - non_negative("canary_margin", canary_margin)
     contributions = _contributions(axes)
-    score = min(1.0, math.fsum(contributions.values()))
+    score = clipped(math.fsum(contributions.values()))
     verdict: ScoreVerdict = "fail"
     if score >= threshold - TOLERANCE:
         verdict = "pass"

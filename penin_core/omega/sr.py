@@ -72,9 +72,9 @@ def sr_omega(
     if None in components:
         return None
     pairs = [
-        (share, value)
-        for share, value in zip(shares, components, strict=True)
-        if value is not None and share > 0
+        (shares[i], value)
+        for i, value in enumerate(components)
+        if value is not None and shares[i] > 0
     ]
     return harmonic_mean(pairs) if exponent is None else _power_mean(pairs, exponent)
 
@@ -107,22 +107,18 @@ def _power_mean(pairs: Sequence[tuple[float, float]], p: float) -> float:
     # m · (Σŵ (x/m)^p)^(1/p) in logarithms. Near 1 the sum is taken as its excess over 1, which
     # keeps its digits for p near 0; far from 1 by its largest term, which does so for a minimum
     # of little weight.
-    powers = [p * (math.log(value) - math.log(lowest)) for value in values]
-    shares = [weight / heaviest / total for weight, _ in pairs]
-    excess = math.fsum(
-        share * math.expm1(power) for share, power in zip(shares, powers, strict=True)
-    )
-    log_sum = math.log1p(excess) if excess > -0.5 else _log_sum(pairs, powers)
+    powers = [(weight, p * (math.log(value) - math.log(lowest))) for weight, value in pairs]
+    excess = math.fsum(weight / heaviest / total * math.expm1(power) for weight, power in powers)
+    log_sum = math.log1p(excess) if excess > -0.5 else _log_mean(powers)
     # In two halves, because the whole may leave the range of doubles where the mean does not.
     half = math.exp(min(log_sum / p, math.log(highest) - math.log(lowest)) / 2)
-    return min(highest, max(lowest, lowest * half * half))
+    return min(highest, lowest * half * half)
 
 
-def _log_sum(pairs: Sequence[tuple[float, float]], powers: Sequence[float]) -> float:
-    """Return ln Σŵ·e^power, however small the weights."""
-    logs = [math.log(weight) for weight, _ in pairs]
-    terms = [log + power for log, power in zip(logs, powers, strict=True)]
-    return _log_sum_exp(terms) - _log_sum_exp(logs)
+def _log_mean(powers: Sequence[tuple[float, float]]) -> float:
+    """Return ln Σŵ·e^power of (weight, power) pairs, however small the weights."""
+    terms = [math.log(weight) + power for weight, power in powers]
+    return _log_sum_exp(terms) - _log_sum_exp([math.log(weight) for weight, _ in powers])
 
 
 def _log_sum_exp(logs: Sequence[float]) -> float:
@@ -163,15 +159,16 @@ def sr_metacognition(confidence: Numbers, correct: Outcomes) -> float | None:
     than 0 and 1.
     """
     total = same_length(confidence=confidence, correct=correct)
-    levels, outcomes = unit_column("confidence", confidence), binary_column("correct", correct)
+    levels, outcomes = sorted_outcomes(
+        unit_column("confidence", confidence), binary_column("correct", correct)
+    )
     if total == 0:
         return None
-    levels, outcomes = sorted_outcomes(levels, outcomes)
-    right = int(outcomes.sum(dtype=np.int64))
+    right = int(outcomes.sum())
     if right in (0, total):
         return 1 - abs(exact_sum(levels) / total - right / total)
     starts = segment_starts(levels)
-    hits = np.add.reduceat(outcomes, starts, dtype=np.int64)
+    hits = np.add.reduceat(outcomes, starts)
     misses = np.diff(starts, append=total) - hits
     # Whole numbers: twice the wrong answers below each right one, and the ties once.
     twice_ordered = int(np.dot(hits, 2 * np.cumsum(misses) - misses))

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from penin_core.omega._numbers import SNAP, TOLERANCE, count, finite, is_finite
+from penin_core.omega._numbers import SNAP, TOLERANCE, clipped, count, finite, is_finite
 from penin_core.omega._replay import (
     ReplayCandidate,
     ReplayCycle,
@@ -109,7 +109,7 @@ class OnlineTuner:
         proposed = dict(self._params)
         for name, share in self._rule.steps(followed).items():
             cap = self._cap(name)
-            proposed[name] += max(-cap, min(cap, _width(name) * share))
+            proposed[name] += clipped(_width(name) * share, -cap, cap)
         self._accept(proposed)
         return self.get_params()
 
@@ -230,7 +230,7 @@ def _positive(name: str, value: object) -> float:
 
 
 def _scaled(name: str, gradient: object) -> float:
-    return finite(name, gradient) * _width(name) if is_finite(gradient) else math.nan
+    return float(gradient) * _width(name) if is_finite(gradient) else math.nan
 
 
 def _width(name: str) -> float:
@@ -239,5 +239,4 @@ def _width(name: str) -> float:
 
 
 def _clamped(name: str, value: float) -> float:
-    low, high = RANGES[name]
-    return max(low, min(high, value))
+    return clipped(value, *RANGES[name])
