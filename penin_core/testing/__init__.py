@@ -1,4 +1,4 @@
-"""What plugin authors test with: conformance kits, and two providers that need no model.
+"""What plugin authors test with: conformance kits, two providers without models, a local service.
 
 ::
 
@@ -9,8 +9,9 @@
         component = Acme
         reply = {...one real answer of the service...}
 
-The kits need pytest; the providers in :mod:`penin_core.testing.fakes` do not. Names are imported on
-first use, because pytest imports this package in every environment that has penin.
+The kits need pytest; the providers in :mod:`penin_core.testing.fakes` and the service of
+:mod:`penin_core.testing.loopback` do not. Names are imported on first use, because pytest imports
+this package in every environment that has penin.
 """
 
 from importlib import import_module
@@ -25,10 +26,14 @@ if TYPE_CHECKING:
     )
     from .fakes import Echo, Scripted
     from .finetuner_conformance import HttpFineTunerConformance, LocalFineTunerConformance
+    from .loopback import RESET, Answer, Asked, Loopback
     from .plugin_conformance import CommandConformance, PluginConformance
     from .provider_conformance import HttpProviderConformance, LocalProviderConformance
 
 __all__ = [
+    "RESET",
+    "Answer",
+    "Asked",
     "CommandConformance",
     "Conformance",
     "Echo",
@@ -38,18 +43,23 @@ __all__ = [
     "HttpProviderConformance",
     "LocalFineTunerConformance",
     "LocalProviderConformance",
+    "Loopback",
     "MutatorConformance",
     "PluginConformance",
     "Scripted",
 ]
 
 _ELSEWHERE = {
+    "RESET": "loopback",
+    "Answer": "loopback",
+    "Asked": "loopback",
     "CommandConformance": "plugin_conformance",
     "Echo": "fakes",
     "HttpFineTunerConformance": "finetuner_conformance",
     "HttpProviderConformance": "provider_conformance",
     "LocalFineTunerConformance": "finetuner_conformance",
     "LocalProviderConformance": "provider_conformance",
+    "Loopback": "loopback",
     "PluginConformance": "plugin_conformance",
     "Scripted": "fakes",
 }

@@ -20,8 +20,8 @@ class GrokFineTuner(HttpFineTuner):
         """Refuse, before anything is sent; so does everything else here."""
         raise FineTuningUnavailable(
             f"xAI offers no fine-tuning, of {model!r} or any other model",
-            hint="evolve the prompt and the examples instead, or train an open model yourself "
-            "(penin-hf, or the embedded model)",
+            hint="try --provider hf, which trains an open model in this process (penin-hf), or "
+            "evolve the prompt and the examples",
         )
 
     def tokens(self, model: str, example: TrainingExample) -> NoReturn:

@@ -51,6 +51,12 @@ class Grok(ChatCompletionsProvider):
     options: GrokOptions
     names: ClassVar = {"max_tokens": "max_completion_tokens"}
 
+    def __init__(self, options: GrokOptions | None = None) -> None:
+        super().__init__(options)
+        if self.options.api == "responses":
+            # The last event has the usage, and there is no such option to ask for it.
+            self.streaming = {"stream": True}
+
     def capabilities(self, model: str) -> Capabilities:
         """Say what ``model`` takes."""
         logprobs = _GIVES_LOGPROBS.match(model) is not None
@@ -68,7 +74,7 @@ class Grok(ChatCompletionsProvider):
         """Write a chat completion, or a response where the options say so."""
         if self.options.api == "chat":
             return super().encode(request)
-        return encode_response(request, self.capabilities(request.model).refused)
+        return encode_response(request, self.refused(request.model))
 
     def decode(self, reply: Reply) -> Completion:
         """Read an answer, and what it cost by the service's own account."""

@@ -1,11 +1,16 @@
 """What is written to xAI, and how its answers are read."""
 
+import asyncio
 from typing import Any, ClassVar
 
 import pytest
 
 from penin_core import Call, Message, Reply, Request, Wait
+from penin_core.engine.budget import Budget
+from penin_core.engine.cache import ResponseCache
+from penin_core.engine.wire import Engine
 from penin_core.testing import HttpProviderConformance
+from penin_core.testing.loopback import Answer, Loopback
 from penin_grok.provider import Grok, GrokOptions
 
 CHAT = {
@@ -114,3 +119,61 @@ def test_a_deferred_answer_is_asked_for_once_and_fetched_when_it_is_there():
     with pytest.raises(StopIteration) as stopped:
         steps.send(Reply(status=200, body=CHAT))
     assert stopped.value.value.text == "101 * 3 = 303."
+
+
+@pytest.fixture
+def engine(tmp_path, monkeypatch):
+    """Return what uses an engine in front of a server that answers as a function says."""
+    monkeypatch.setenv("XAI_API_KEY", "xai-test-12345678")
+
+    def run(respond, use, **options):
+        slept = []
+
+        async def sleep(seconds):
+            slept.append(seconds)
+
+        async def go(url):
+            made = Grok(GrokOptions(base_url=url, **options))
+            budget, cache = Budget(tmp_path / "b.db", 10.0), ResponseCache(tmp_path / "c.db")
+            engine = Engine(lambda name: made, budget=budget, cache=cache, sleep=sleep)
+            try:
+                return await use(engine, made), engine.spend.usd, slept
+            finally:
+                await engine.aclose()
+
+        with Loopback(respond) as server:
+            return asyncio.run(go(server.url))
+
+    return run
+
+
+def test_a_deferred_answer_is_waited_for_at_the_service(engine):
+    looks = [Answer(202), Answer(202), Answer(200, CHAT)]
+
+    def respond(asked):
+        ticket = {"request_id": "ticket-1"}
+        return Answer(200, ticket) if asked.method == "POST" else looks.pop(0)
+
+    async def deferred(engine, made):
+        return await engine.drive("grok", made.deferred(ask()))
+
+    found, _, slept = engine(respond, deferred)
+    assert (found.text, slept) == ("101 * 3 = 303.", [10.0] * 3)
+
+
+def test_what_the_service_charged_is_what_is_booked(engine):
+    async def answered(engine, made):
+        return (await engine.answer([ask("grok-4", max_tokens=200)]))[0]
+
+    found, spent, _ = engine(lambda asked: Answer(200, CHAT), answered)
+    # To the next micro-dollar; no price table is asked.
+    assert found.cost_usd == spent == pytest.approx(0.003776)
+
+
+def test_log_probabilities_that_silently_fail_to_come_are_noticed(engine):
+    async def answered(engine, made):
+        assert made.capabilities("grok-4").logprobs
+        return (await engine.answer([ask("grok-4")]))[0]
+
+    found, _, _ = engine(lambda asked: Answer(200, CHAT), answered)
+    assert (found.logprobs, found.dropped) == (None, ("logprobs",))

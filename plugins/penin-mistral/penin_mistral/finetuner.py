@@ -16,14 +16,12 @@ from pydantic import Field
 from penin_core import (
     Call,
     ComponentOptions,
-    FilePart,
     FineTuningUnavailable,
     HttpFineTuner,
     JobState,
     ProviderError,
     Steps,
     TrainingCapabilities,
-    TrainingExample,
     TrainingProgress,
 )
 
@@ -40,9 +38,9 @@ BASES = (
 )
 #: A suffix has room for so many characters.
 KEY_PART = 18
+INSTEAD = "train an open model yourself (penin-hf, or the embedded model)"
 _GONE = (403, 404, 405, 410)
 _JOBS = "/fine_tuning/jobs"
-_PER_MESSAGE = 8
 
 
 class MistralTrainingOptions(ComponentOptions):
@@ -75,29 +73,19 @@ class MistralFineTuner(HttpFineTuner):
         if model not in BASES:
             raise FineTuningUnavailable(
                 f"Mistral trains no {model!r}; it trained {', '.join(BASES)}",
-                hint="train an open model yourself (penin-hf, or the embedded model)",
+                hint=INSTEAD,
             )
         return TrainingCapabilities(usd_per_million=self.options.usd_per_million)
 
-    def tokens(self, model: str, example: TrainingExample) -> int:
-        """Return a high count: half a token for each byte of UTF-8."""
-        texts = [example.system, *(turn.content for turn in example.messages), example.answer]
-        return sum(math.ceil(len(text.encode()) / 2) + _PER_MESSAGE for text in texts)
-
     def upload_data(self, train: bytes, validation: bytes | None) -> Steps:
-        """Upload one file or two; return their ids."""
-        ids = []
-        for name, content in (("train", train), ("validation", validation)):
-            if content is not None:
-                part = FilePart(name="file", filename=f"{name}.jsonl", content=content)
-                reply = yield Call(path="/files", body={"purpose": "fine-tune"}, files=(part,))
-                ids.append(reply.body["id"])
-        return tuple(ids)
+        """Upload one file or two, where there are jobs at all; return their ids."""
+        yield from _asked(Call(method="GET", path=f"{_JOBS}?page_size=1"))
+        return (yield from super().upload_data(train, validation))
 
     def create_job(
         self, model: str, files: Sequence[str], hyperparams: Mapping[str, Any], key: str
     ) -> Steps:
-        """Start a job; return its id. Where the service has none any more, the files are deleted.
+        """Start a job; return its id.
 
         Raises:
             FineTuningUnavailable: the service trains nothing for this account any more.
@@ -113,37 +101,26 @@ class MistralFineTuner(HttpFineTuner):
             "suffix": key[:KEY_PART],
             "auto_start": True,
         }
-        try:
-            reply = yield Call(path=_JOBS, body=body)
-        except ProviderError as error:
-            if error.status not in _GONE:
-                raise
-            refused = error
-        else:
-            return reply.body["id"]
-        for file in files:
-            yield Call(method="DELETE", path=f"/files/{file}")
-        raise FineTuningUnavailable(
-            f"Mistral has withdrawn fine-tuning jobs ({refused}); the uploaded files were deleted",
-            hint="train an open model yourself (penin-hf, or the embedded model)",
-        )
+        return (yield from _asked(Call(path=_JOBS, body=body))).body["id"]
 
     def find_job(self, key: str) -> Steps:
         """Return the id of the job whose suffix is the beginning of ``key``, or None."""
         reply = yield Call(method="GET", path=f"{_JOBS}?suffix={key[:KEY_PART]}")
         jobs = reply.body.get("data") or []
-        found = [job["id"] for job in jobs if job.get("suffix") and key.startswith(job["suffix"])]
+        found = [job["id"] for job in jobs if job.get("suffix") == key[:KEY_PART]]
         return found[0] if found else None
 
     def get_job(self, job_id: str) -> Steps:
         """Return the state of the job; its checkpoints are the loss curve."""
         job = (yield Call(method="GET", path=f"{_JOBS}/{job_id}")).body
-        events = job.get("events") or []
+        events = sorted(job.get("events") or [], key=lambda event: event.get("created_at") or 0)
+        problems = [(event.get("data") or {}).get("error") for event in events]
         return JobState(
             status=job["status"],
-            message=str((events[-1].get("data") or {}).get("error") or "") if events else "",
+            message=str(next((found for found in reversed(problems) if found), "")),
             points=tuple(_points(job.get("checkpoints") or [])),
             tokens=job.get("trained_tokens"),
+            events=tuple(map(_words, events)),
         )
 
     def get_model(self, job_id: str) -> Steps:
@@ -155,13 +132,37 @@ class MistralFineTuner(HttpFineTuner):
         yield Call(path=f"{_JOBS}/{job_id}/cancel")
 
 
+def _asked(call: Call) -> Steps:
+    """Return the reply to ``call``; say so where the service has no such jobs any more."""
+    try:
+        return (yield call)
+    except ProviderError as error:
+        if error.status not in _GONE:
+            raise
+        raise FineTuningUnavailable(
+            f"Mistral has withdrawn fine-tuning jobs: {error}", hint=INSTEAD
+        ) from error
+
+
 def _points(checkpoints: Sequence[Mapping[str, Any]]) -> list[TrainingProgress]:
-    in_order = sorted(checkpoints, key=lambda found: found["step_number"])
+    by_step = {found["step_number"]: found.get("metrics") or {} for found in checkpoints}
     return [
         TrainingProgress(
-            step=found["step_number"],
-            loss=found["metrics"].get("train_loss"),
-            validation_loss=found["metrics"].get("valid_loss"),
+            step=step,
+            loss=_finite(metrics.get("train_loss")),
+            validation_loss=_finite(metrics.get("valid_loss")),
         )
-        for found in in_order
+        for step, metrics in sorted(by_step.items())
     ]
+
+
+def _finite(value: float | None) -> float | None:
+    """Return a loss; one that ran away is none that a curve can show."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _words(event: Mapping[str, Any]) -> str:
+    """Return what one event says: the status that it brought, and what went wrong."""
+    data = event.get("data") or {}
+    said = (data.get("status") or event.get("name"), data.get("error"))
+    return ": ".join(str(part) for part in said if part)

@@ -16,10 +16,13 @@ from penin_core import (
     ProviderUnavailable,
     Reply,
     Request,
+    Steps,
 )
 
 #: The service answers 422 above it.
 HOTTEST = 1.5
+#: Characters of a date, at the beginning of a time.
+DAY = 10
 
 
 class MistralOptions(ComponentOptions):
@@ -43,6 +46,8 @@ class Mistral(ChatCompletionsProvider):
     Options = MistralOptions
     options: MistralOptions
     names: ClassVar = {"seed": "random_seed"}
+    #: The last event has the usage, and the service refuses to be asked for it.
+    streaming = {"stream": True}
 
     def capabilities(self, model: str) -> Capabilities:
         """Say what the service takes; a field that it does not know would be refused."""
@@ -54,6 +59,12 @@ class Mistral(ChatCompletionsProvider):
             streaming=True,
             refused=() if asked else ("logprobs",),
         )
+
+    def shutdown_dates(self) -> Steps:
+        """Return the days on which the list of models says that they are deprecated."""
+        listed = (yield Call(method="GET", path="/models")).body["data"]
+        dates = {model["id"]: model.get("deprecation") for model in listed}
+        return {model: date[:DAY] for model, date in dates.items() if date}
 
     def encode(self, request: Request) -> Call:
         """Write a chat completion.

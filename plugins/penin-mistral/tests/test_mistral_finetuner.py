@@ -50,7 +50,11 @@ class TestMistralFineTuner(HttpFineTunerConformance):
         "test_job_is_created_once": "a suffix has room for the first 18 characters of the key"
     }
     replies: ClassVar = {
-        "upload_data": [{"id": "file-1", "object": "file"}, {"id": "file-2", "object": "file"}],
+        "upload_data": [
+            {"object": "list", "total": 0, "data": []},
+            {"id": "file-1", "object": "file"},
+            {"id": "file-2", "object": "file"},
+        ],
         "create_job": [JOB],
         "find_job": [{"object": "list", "total": 1, "data": [JOB]}],
         "get_job": [JOB],
@@ -88,16 +92,30 @@ def test_a_job_carries_what_its_key_has_room_for():
     )
 
 
-@pytest.mark.parametrize("status", [403, 404, 405, 410])
-def test_where_the_jobs_are_gone_the_files_are_deleted_and_it_is_said(status):
-    steps = created()
-    next(steps)
+GONE = pytest.mark.parametrize("status", [403, 404, 405, 410])
+
+
+def refused(status):
     refusal = ProviderRefused("Not Found")
     refusal.status = status
-    assert steps.throw(refusal) == Call(method="DELETE", path="/files/file-1")
-    assert steps.send(Reply(status=200)) == Call(method="DELETE", path="/files/file-2")
+    return refusal
+
+
+@GONE
+def test_where_the_jobs_are_gone_nothing_is_uploaded(status):
+    steps = MistralFineTuner().upload_data(b"{}", None)
+    assert next(steps) == Call(method="GET", path="/fine_tuning/jobs?page_size=1")
     with pytest.raises(FineTuningUnavailable, match=r"withdrawn .*Not Found"):
-        steps.send(Reply(status=200))
+        steps.throw(refused(status))
+
+
+@GONE
+def test_where_only_creating_is_over_it_is_said_as_well(status):
+    steps = created()
+    next(steps)
+    with pytest.raises(FineTuningUnavailable, match=r"withdrawn .*Not Found") as caught:
+        steps.throw(refused(status))
+    assert "penin-hf" in caught.value.hint
 
 
 def test_a_job_that_is_wrong_is_another_matter():
@@ -141,3 +159,23 @@ def test_the_reason_of_a_failure_stands_in_its_last_event():
     assert state({**JOB, "status": "FAILED", "events": [*JOB["events"], failed]}).message == (
         "no room"
     )
+
+
+def test_a_suffix_of_somebody_else_is_not_the_key():
+    jobs = [{**JOB, "suffix": suffix} for suffix in (KEY[:1], KEY[:17], "", None)]
+    steps = MistralFineTuner().find_job(KEY)
+    next(steps)
+    with pytest.raises(StopIteration) as stopped:
+        steps.send(Reply(status=200, body={"data": jobs}))
+    assert stopped.value.value is None
+
+
+def test_what_happened_is_told_in_order():
+    late = {"name": "status-updated", "data": {"status": "SUCCESS"}, "created_at": 1735910400}
+    assert state({**JOB, "events": [late, *JOB["events"]]}).events == ("RUNNING", "SUCCESS")
+
+
+def test_a_loss_that_ran_away_is_no_reason_to_lose_sight_of_the_job():
+    wild = {"metrics": {"train_loss": float("nan"), "valid_loss": 2.0}, "step_number": 1}
+    (point,) = state({**JOB, "checkpoints": [wild]}).points
+    assert (point.loss, point.validation_loss) == (None, 2.0)

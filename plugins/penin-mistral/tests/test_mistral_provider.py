@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from penin_core import Message, ProviderRefused, ProviderUnavailable, Reply, Request
+from penin_core import Call, Message, ProviderRefused, ProviderUnavailable, Reply, Request
 from penin_core.testing import HttpProviderConformance
 from penin_mistral.provider import Mistral, MistralOptions
 
@@ -65,6 +65,20 @@ def test_no_field_is_sent_that_the_service_would_refuse():
     body = Mistral().encode(ask()).body
     assert {*body} <= KNOWN
     assert body["random_seed"] == 5
+
+
+def test_a_stream_is_asked_for_with_fields_that_the_service_knows():
+    assert Mistral().streaming == {"stream": True}
+
+
+def test_the_list_of_models_says_which_go_away():
+    steps = Mistral().shutdown_dates()
+    assert next(steps) == Call(method="GET", path="/models")
+    listed = [{"id": "mistral-old", "deprecation": "2027-02-27T12:00:00Z"},
+              {"id": "mistral-new", "deprecation": None}]  # fmt: skip
+    with pytest.raises(StopIteration) as stopped:
+        steps.send(Reply(status=200, body={"data": listed}))
+    assert stopped.value.value == {"mistral-old": "2027-02-27"}
 
 
 def test_log_probabilities_are_asked_for_only_where_the_options_say_so():

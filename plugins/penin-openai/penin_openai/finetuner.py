@@ -6,7 +6,7 @@ Sources: https://developers.openai.com/api/docs/deprecations, and openai-python 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -14,14 +14,13 @@ from pydantic import Field
 from penin_core import (
     Call,
     ComponentOptions,
-    FilePart,
     FineTuningUnavailable,
     HttpFineTuner,
     JobState,
     ProviderError,
     Steps,
+    TrainedCheckpoint,
     TrainingCapabilities,
-    TrainingExample,
     TrainingProgress,
 )
 
@@ -31,8 +30,8 @@ from .provider import base_of
 BASES = ("gpt-4.1", "gpt-4.1-mini", "gpt-4o", "gpt-4o-mini")
 #: How the service says that this organisation may train nothing any more.
 NOT_AVAILABLE = "training_not_available"
-#: What a conversation and each turn cost beside their text, in tokens, counted high.
-_PER_MESSAGE = 8
+INSTEAD = "train an open model yourself (penin-hf, or the embedded model)"
+_JOBS = "/fine_tuning/jobs"
 
 Auto = Literal["auto"]
 
@@ -69,29 +68,14 @@ class OpenAIFineTuner(HttpFineTuner):
             raise FineTuningUnavailable(
                 f"OpenAI trains no {model!r}: supervised fine-tuning is left for "
                 f"{', '.join(BASES)}, until 2027-01-06",
-                hint="train an open model yourself (penin-hf, or the embedded model)",
+                hint=INSTEAD,
             )
         return TrainingCapabilities(usd_per_million=self.options.usd_per_million)
-
-    def tokens(self, model: str, example: TrainingExample) -> int:
-        """Return a high count: half a token for each byte of UTF-8."""
-        texts = [example.system, *(turn.content for turn in example.messages), example.answer]
-        return sum(math.ceil(len(text.encode()) / 2) + _PER_MESSAGE for text in texts)
-
-    def upload_data(self, train: bytes, validation: bytes | None) -> Steps:
-        """Upload one file or two; return their ids."""
-        ids = []
-        for name, content in (("train", train), ("validation", validation)):
-            if content is not None:
-                part = FilePart(name="file", filename=f"{name}.jsonl", content=content)
-                reply = yield Call(path="/files", body={"purpose": "fine-tune"}, files=(part,))
-                ids.append(reply.body["id"])
-        return tuple(ids)
 
     def create_job(
         self, model: str, files: Sequence[str], hyperparams: Mapping[str, Any], key: str
     ) -> Steps:
-        """Start a job; return its id. Where training is not available, the files are deleted.
+        """Start a job; return its id.
 
         Raises:
             FineTuningUnavailable: the service trains nothing for this organisation any more.
@@ -105,46 +89,43 @@ class OpenAIFineTuner(HttpFineTuner):
         if len(files) > 1:
             body["validation_file"] = files[1]
         try:
-            reply = yield Call(path="/fine_tuning/jobs", body=body)
+            reply = yield Call(path=_JOBS, body=body)
         except ProviderError as error:
             if error.code != NOT_AVAILABLE:
                 raise
-            refused = error
-        else:
-            return reply.body["id"]
-        for file in files:
-            yield Call(method="DELETE", path=f"/files/{file}")
-        raise FineTuningUnavailable(
-            f"{refused}; the uploaded files were deleted again",
-            hint="train an open model yourself (penin-hf, or the embedded model)",
-        )
+            raise FineTuningUnavailable(str(error), hint=INSTEAD) from error
+        return reply.body["id"]
 
     def find_job(self, key: str) -> Steps:
         """Return the id of the job whose metadata carry ``key``, or None."""
-        reply = yield Call(method="GET", path=f"/fine_tuning/jobs?limit=100&metadata[penin]={key}")
+        reply = yield Call(method="GET", path=f"{_JOBS}?limit=100&metadata[penin]={key}")
         found = [job["id"] for job in reply.body["data"] if _key_of(job) == key]
         return found[0] if found else None
 
     def get_job(self, job_id: str) -> Steps:
-        """Return the state of the job, with its loss curve."""
-        job = (yield Call(method="GET", path=f"/fine_tuning/jobs/{job_id}")).body
-        path = f"/fine_tuning/jobs/{job_id}/events?limit=100"
-        events = (yield Call(method="GET", path=path)).body["data"]
+        """Return the state of the job, with its loss curve; once it is over, its checkpoints."""
+        job = (yield Call(method="GET", path=f"{_JOBS}/{job_id}")).body
+        events = yield from _listed(f"{_JOBS}/{job_id}/events")
+        over = job["status"] in ("succeeded", "failed", "cancelled")
+        checkpoints = (yield from _listed(f"{_JOBS}/{job_id}/checkpoints")) if over else []
         return JobState(
             status=job["status"],
             message=_problem(job),
             points=tuple(_points(events)),
             tokens=job.get("trained_tokens"),
+            events=tuple(str(event["message"]) for event in events if event.get("message")),
+            checkpoints=tuple(_checkpoints(checkpoints)),
+            files=tuple(job.get("result_files") or ()),
         )
 
     def get_model(self, job_id: str) -> Steps:
         """Return the name of the trained model."""
-        reply = yield Call(method="GET", path=f"/fine_tuning/jobs/{job_id}")
+        reply = yield Call(method="GET", path=f"{_JOBS}/{job_id}")
         return reply.body["fine_tuned_model"]
 
     def cancel(self, job_id: str) -> Steps:
         """Ask the service to stop the job."""
-        yield Call(path=f"/fine_tuning/jobs/{job_id}/cancel")
+        yield Call(path=f"{_JOBS}/{job_id}/cancel")
 
 
 def _key_of(job: Mapping[str, Any]) -> object:
@@ -157,16 +138,45 @@ def _problem(job: Mapping[str, Any]) -> str:
     return ": ".join(str(error[name]) for name in ("code", "message") if error.get(name))
 
 
+def _listed(path: str) -> Steps:
+    """Return up to a hundred of what a job lists, oldest first; the service has the newest first.
+
+    They say more about a job than its state, and are no reason to lose sight of it.
+    """
+    try:
+        reply = yield Call(method="GET", path=f"{path}?limit=100")
+    except ProviderError:
+        return []
+    return (reply.body.get("data") or [])[::-1]
+
+
 def _points(events: Sequence[Mapping[str, Any]]) -> list[TrainingProgress]:
-    """Return the losses that events report, oldest first; the service lists the newest first."""
+    """Return the losses that events report."""
     measured = [event.get("data") or {} for event in events if event.get("type") == "metrics"]
     return [
         TrainingProgress(
             step=data["step"],
             steps=data.get("total_steps"),
-            loss=data.get("train_loss"),
-            validation_loss=data.get("valid_loss"),
+            loss=_finite(data.get("train_loss")),
+            validation_loss=_finite(data.get("valid_loss")),
         )
-        for data in reversed(measured)
+        for data in measured
         if "step" in data
     ]
+
+
+def _checkpoints(listed: Sequence[Mapping[str, Any]]) -> Iterator[TrainedCheckpoint]:
+    for found in listed:
+        metrics = found.get("metrics") or {}
+        if name := found.get("fine_tuned_model_checkpoint"):
+            yield TrainedCheckpoint(
+                model=name,
+                step=found.get("step_number") or 0,
+                loss=_finite(metrics.get("train_loss")),
+                validation_loss=_finite(metrics.get("full_valid_loss", metrics.get("valid_loss"))),
+            )
+
+
+def _finite(value: float | None) -> float | None:
+    """Return a loss; one that ran away is none that a curve can show."""
+    return value if value is not None and math.isfinite(value) else None

@@ -17,6 +17,7 @@ from penin_core import (
     Price,
     Reply,
     Request,
+    Steps,
     decode_response,
     decode_response_event,
     encode_response,
@@ -70,6 +71,12 @@ class OpenAI(ChatCompletionsProvider):
     options: OpenAIOptions
     names: ClassVar = {"max_tokens": "max_completion_tokens"}
 
+    def __init__(self, options: OpenAIOptions | None = None) -> None:
+        super().__init__(options)
+        if self.options.api == "responses":
+            # The last event has the usage, and there is no such option to ask for it.
+            self.streaming = {"stream": True}
+
     def capabilities(self, model: str) -> Capabilities:
         """Say what ``model`` takes; a fine-tuned model takes what its base does."""
         base = base_of(model)
@@ -96,7 +103,7 @@ class OpenAI(ChatCompletionsProvider):
             return super().encode(_with(request, reasoning_effort=effort))
         thinking = {"effort": effort} if effort else None
         asked = _with(request, reasoning=thinking)
-        return encode_response(asked, self.capabilities(request.model).refused)
+        return encode_response(asked, self.refused(request.model))
 
     def decode(self, reply: Reply) -> Completion:
         """Read what the endpoint of the options answered."""
@@ -107,6 +114,12 @@ class OpenAI(ChatCompletionsProvider):
         if self.options.api == "chat":
             return super().decode_event(event)
         return decode_response_event(event)
+
+    def shutdown_dates(self) -> Steps:
+        """Return what the list of models says; snapshots and tuned models stand in it too."""
+        listed = (yield Call(method="GET", path="/models")).body["data"]
+        dates = {model["id"]: model.get("shutdown_date") for model in listed}
+        return {model: date for model, date in dates.items() if date}
 
     def headers(self, key: str) -> dict[str, str]:
         """Return the key, and whose account pays."""

@@ -66,9 +66,11 @@ def finished(steps, *replies):
     raise AssertionError("it is not finished")
 
 
-def state(job, events=()):
+def state(job, events=(), checkpoints=()):
     steps = OpenAIFineTuner().get_job("ftjob-abc123")
-    return finished(steps, job, {"data": list(events)})
+    over = job["status"] in ("succeeded", "failed", "cancelled")
+    lists = [events, checkpoints][: 1 + over]
+    return finished(steps, job, *({"data": list(each)} for each in lists))
 
 
 def created(**hyperparams):
@@ -98,15 +100,13 @@ def test_a_job_is_supervised_and_carries_its_key():
     )
 
 
-def test_where_training_is_over_the_files_are_deleted_and_the_refusal_is_explained():
+def test_where_training_is_over_the_refusal_is_explained():
     steps = created()
     next(steps)
     refusal = ProviderAuthError("OpenAI is winding down the fine-tuning platform")
     refusal.code = "training_not_available"
-    assert steps.throw(refusal) == Call(method="DELETE", path="/files/file-1")
-    assert steps.send(Reply(status=200, body={})) == Call(method="DELETE", path="/files/file-2")
-    with pytest.raises(FineTuningUnavailable, match=r"winding down.*deleted") as caught:
-        steps.send(Reply(status=200, body={}))
+    with pytest.raises(FineTuningUnavailable, match="winding down") as caught:
+        steps.throw(refusal)
     assert "penin-hf" in caught.value.hint
 
 
@@ -147,6 +147,37 @@ def test_the_loss_curve_runs_forward():
         (1, 88, 0.67, None),
         (2, 88, 0.21, 0.3),
     ]
+
+
+def test_a_job_that_is_over_lists_its_checkpoints_and_its_files():
+    metrics = {"step": 88, "train_loss": 0.47, "valid_loss": 10.1, "full_valid_loss": 0.56}
+    listed = [
+        {"fine_tuned_model_checkpoint": TUNED, "step_number": 176, "metrics": {}},
+        {
+            "fine_tuned_model_checkpoint": f"{TUNED}:ckpt-step-88",
+            "step_number": 88,
+            "metrics": metrics,
+        },
+    ]
+    done = {**JOB, "status": "succeeded", "result_files": ["file-9"]}
+    found = state(done, EVENTS, listed)
+    assert [(c.model, c.step, c.loss, c.validation_loss) for c in found.checkpoints] == [
+        (f"{TUNED}:ckpt-step-88", 88, 0.47, 0.56),
+        (TUNED, 176, None, None),
+    ]
+    assert found.files == ("file-9",)
+    assert found.events == ("The job has successfully completed",)
+
+
+def test_without_its_events_a_job_is_still_seen():
+    steps = OpenAIFineTuner().get_job("ftjob-abc123")
+    found = finished(steps, {**JOB, "status": "running"}, ProviderRefused("no events today"))
+    assert (found.status, found.points) == ("running", ())
+
+
+def test_a_loss_that_ran_away_is_no_reason_to_lose_sight_of_the_job():
+    wild = {"type": "metrics", "data": {"step": 3, "train_loss": float("nan")}}
+    assert [point.loss for point in state(JOB, [wild]).points] == [None]
 
 
 def test_a_job_that_nobody_created_is_not_found():

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from penin_core import Message, ProviderRefused, ProviderUnavailable, Reply, Request
+from penin_core import Call, Message, ProviderRefused, ProviderUnavailable, Reply, Request
 from penin_core.testing import HttpProviderConformance
 from penin_openai.provider import Compatible, CompatibleOptions, OpenAI, OpenAIOptions
 
@@ -157,6 +157,30 @@ def test_the_candidate_s_own_effort_wins():
 )
 def test_a_model_that_goes_away_says_when(model, date):
     assert provider().capabilities(model).shutdown_date == date
+
+
+def test_the_list_of_models_says_which_go_away():
+    steps = provider().shutdown_dates()
+    assert next(steps) == Call(method="GET", path="/models")
+    dates = {"gpt-5": "2026-12-11", "gpt-6-luna": None}
+    listed = [{"id": model, "shutdown_date": date} for model, date in dates.items()]
+    with pytest.raises(StopIteration) as stopped:
+        steps.send(Reply(status=200, body={"data": [*listed, {"id": "older"}]}))
+    assert stopped.value.value == {"gpt-5": "2026-12-11"}
+
+
+def test_a_stream_is_asked_for_in_the_words_of_the_endpoint():
+    assert provider().streaming["stream_options"] == {"include_usage": True}
+    assert provider(api="responses").streaming == {"stream": True}
+
+
+def test_what_a_model_refuses_is_looked_up_once(monkeypatch):
+    made, asked = provider(), []
+    known = OpenAI.capabilities
+    monkeypatch.setattr(OpenAI, "capabilities", lambda self, m: asked.append(m) or known(self, m))
+    for model in ("gpt-5.4", "gpt-4.1", "gpt-5.4"):
+        made.encode(ask(model))
+    assert asked == ["gpt-5.4", "gpt-4.1"]
 
 
 def test_a_response_is_asked_for_without_leaving_a_copy():
