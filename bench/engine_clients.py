@@ -11,6 +11,7 @@ floor. Prints CPU and wall seconds since the start of the process, peak MiB, and
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import resource
@@ -222,6 +223,9 @@ def _service(url: str) -> Any:
     from penin_core import ChatCompletionsProvider
     from penin_core.records import Capabilities, Price
 
+    price = Price(input_per_million=1.0, output_per_million=2.0)
+    able = Capabilities(price=price, logprobs=True, seed=True)
+
     class Bench(ChatCompletionsProvider):
         """The loopback service, with a price, so that every call is reserved and settled."""
 
@@ -229,8 +233,7 @@ def _service(url: str) -> Any:
         base_url = url
 
         def capabilities(self, model: str) -> Capabilities:
-            price = Price(input_per_million=1.0, output_per_million=2.0)
-            return Capabilities(price=price, logprobs=True, seed=True)
+            return able
 
     return Bench()
 
@@ -241,6 +244,8 @@ CLIENTS = {each.__name__: each for each in (floor, wire, penin, aiohttp, httpx2,
 def main() -> None:
     """Run one client and print what it took."""
     started = time.perf_counter()
+    # As the command ``penin`` does; here for all clients alike.
+    gc.set_threshold(20_000)
     name, url, samples, in_flight, folder = sys.argv[1:6]
     if len(sys.argv) > 6:
         os.sched_setaffinity(0, {int(sys.argv[6])})

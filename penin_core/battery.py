@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from .contracts import Evaluator
 from .correcting import asked_again, autocorrection, complaints, well_formed
 from .errors import EvaluationFailed, ProviderError
-from .measuring import AXES, Probe, blame, excess, summarize, tasks_for, unit
+from .measuring import AXES, Blame, Probe, excess, summarize, tasks_for, unit
 from .records import Axis, AxisResult, Candidate, Completion, Measurement, Request, Task, TaskRow
 from .rendering import draw_seed, render
 from .stated import asking, read_stated
@@ -39,10 +39,11 @@ class TaskBattery:
         self.suite = suite
         self.seed = seed
         self.evaluators = tuple(evaluators)
+        self._metrics = [e for e in self.evaluators if e.axis == "U" and e.role == "axis"]
         self.stated = suite.definition.calibration == "stated"
         baseline = suite.baseline.model_dump() if suite.baseline else {}
         for evaluator in self.evaluators:
-            with blame(evaluator):
+            with Blame(evaluator):
                 evaluator.prepare(suite.split("select"), baseline)
         for task in suite.tasks:
             self.metric_of(task)
@@ -87,14 +88,16 @@ class TaskBattery:
             EvaluationFailed: over 20 % of the calls failed, or an evaluator broke its contract.
             BudgetExceeded: money or time ended first.
         """
-        wanted = set(axes)
+        wanted, tasks = set(axes), tuple(tasks)
         evaluators = [e for e in self.evaluators if e.axis in wanted]
+        plain = [self._request(model, task) for task in tasks]
+        # Most evaluators ask just the task, and a task is written out once.
+        written = {id(task): request for task, request in zip(tasks, plain, strict=True)}
         probes = [
-            self._probe(evaluator, model, task)
+            self._probe(evaluator, model, task, written)
             for evaluator in evaluators
             for task in tasks_for(evaluator, deep if evaluator.deep else tasks)
         ]
-        plain = [self._request(model, task) for task in tasks]
         answers = await self._ask([*plain, *(r for probe in probes for r in probe.requests)])
         grades = await self._grade(
             [
@@ -107,7 +110,7 @@ class TaskBattery:
             _fill(probe, grades)
         await self._judge(probes)
         for probe in probes:
-            probe.settle()
+            probe.settle(self._known_score(probe))
         of: dict[str, list[Probe]] = {}
         for probe in probes:
             of.setdefault(probe.task.id, []).append(probe)
@@ -118,19 +121,18 @@ class TaskBattery:
         dropped = {name for r in plain for name in getattr(answers[r.key], "dropped", ())}
         further = excess(rows, model.config.max_tokens)
         if "S" in wanted:
-            further |= autocorrection(await self._second_tries(model, deep, grades))
+            first = [(task, written.get(id(task)) or self._request(model, task)) for task in deep]
+            further |= autocorrection(await self._second_tries(first, grades))
         return summarize(rows, probes, evaluators, self.suite.hash, tuple(sorted(dropped)), further)
 
     def _formed(self, task: Task, answer: Answer, probes: Sequence[Probe]) -> TaskRow:
         """Return the row of a task, which also says whether the answer has the right form."""
-        row = _row(task, answer, probes)
         if isinstance(answer, ProviderError):
-            return row
-        formed = well_formed(task, answer, self.evaluators)
-        return row.model_copy(update={"well_formed": formed})
+            return _row(task, answer, probes)
+        return _row(task, answer, probes, well_formed(task, answer, self.evaluators))
 
     async def _second_tries(
-        self, model: Candidate, tasks: Sequence[Task], grades: Grades
+        self, first: Sequence[tuple[Task, Request]], grades: Grades
     ) -> list[bool | None]:
         """Ask once more where the first answer had the wrong form, and say what is wrong.
 
@@ -139,8 +141,7 @@ class TaskBattery:
         """
         mended: list[bool | None] = []
         again: list[tuple[Task, Request]] = []
-        for task in tasks:
-            request = self._request(model, task)
+        for task, request in first:
             answer = grades.get((task.id, request.key))
             if answer is None or isinstance(answer, ProviderError):
                 continue
@@ -171,12 +172,16 @@ class TaskBattery:
     def _request(self, model: Candidate, task: Task) -> Request:
         return render(model.config, asking(task) if self.stated else task, self.seed)
 
-    def _probe(self, evaluator: Evaluator, model: Candidate, task: Task) -> Probe:
+    def _probe(
+        self, evaluator: Evaluator, model: Candidate, task: Task, written: Mapping[int, Request]
+    ) -> Probe:
         """Ask for variants with chance that depends on the task, not on the candidate."""
-        rng = np.random.default_rng(draw_seed(self.seed, evaluator.name, task.id))
-        with blame(evaluator, task):
-            variants = evaluator.variants(task, rng)
-        requests = [self._request(model, variant) for variant in variants]
+        variants: Sequence[Task] = (task,)
+        if not _asks_the_task(evaluator):
+            rng = np.random.default_rng(draw_seed(self.seed, evaluator.name, task.id))
+            with Blame(evaluator, task):
+                variants = evaluator.variants(task, rng)
+        requests = [written.get(id(v)) or self._request(model, v) for v in variants]
         return Probe(evaluator, task, variants, requests)
 
     async def _ask(self, requests: Sequence[Request]) -> Answers:
@@ -206,7 +211,7 @@ class TaskBattery:
         metric = self.metric_of(task)
         if metric is None:
             return ()
-        with blame(metric, task):
+        with Blame(metric, task):
             return metric.judge(task, (answer,))
 
     def _graded(self, task: Task, answer: Completion, verdicts: Sequence[Answer]) -> Answer:
@@ -220,7 +225,7 @@ class TaskBattery:
                 return verdict
             read.append(verdict)
         try:
-            with blame(metric, task):
+            with Blame(metric, task):
                 utility = unit(metric.score(task, read), metric, task)
         except ProviderError as error:
             return error
@@ -231,7 +236,7 @@ class TaskBattery:
         asked: list[tuple[Probe, Sequence[Request]]] = []
         for probe in probes:
             if probe.error is None:
-                with blame(probe.evaluator, probe.task):
+                with Blame(probe.evaluator, probe.task):
                     asked.append((probe, probe.evaluator.judge(probe.task, probe.completions)))
         answers = await self._consult(questions for _, questions in asked)
         for probe, questions in asked:
@@ -248,16 +253,32 @@ class TaskBattery:
 
     def metric_of(self, task: Task) -> Evaluator | None:
         """Return the evaluator that decides whether an answer to ``task`` is good."""
-        utility = [e for e in self.evaluators if e.axis == "U" and e.role == "axis"]
         if task.metric is not None:
-            named = next((e for e in utility if e.name == task.metric), None)
+            named = next((e for e in self._metrics if e.name == task.metric), None)
             if named is None:
                 raise EvaluationFailed(
                     f"task {task.id!r} wants the metric {task.metric!r}, which the suite lacks",
-                    hint=f"the suite measures: {', '.join(e.name for e in utility)}",
+                    hint=f"the suite measures: {', '.join(e.name for e in self._metrics)}",
                 )
             return named
-        return next((e for e in utility if e.applies(task)), None)
+        return next((e for e in self._metrics if e.applies(task)), None)
+
+    def _known_score(self, probe: Probe) -> float | None:
+        """Return the score of a probe that asks what its task's own metric has graded already."""
+        evaluator = probe.evaluator
+        alone = _asks_the_task(evaluator) and _is_inherited(evaluator.judge, Evaluator.judge)
+        if probe.error is None and alone and evaluator is self.metric_of(probe.task):
+            return probe.completions[0].utility
+        return None
+
+
+def _asks_the_task(evaluator: Evaluator) -> bool:
+    """Say whether an evaluator asks every task just as it is, for which it needs no chance."""
+    return _is_inherited(evaluator.variants, Evaluator.variants)
+
+
+def _is_inherited(method: Callable[..., object], base: Callable[..., object]) -> bool:
+    return getattr(method, "__func__", None) is base
 
 
 def _fill(probe: Probe, grades: Grades) -> None:
@@ -269,7 +290,9 @@ def _fill(probe: Probe, grades: Grades) -> None:
         probe.completions.append(answer)
 
 
-def _row(task: Task, answer: Answer, probes: Sequence[Probe]) -> TaskRow:
+def _row(
+    task: Task, answer: Answer, probes: Sequence[Probe], formed: bool | None = None
+) -> TaskRow:
     if isinstance(answer, ProviderError):
         error = f"{type(answer).__name__}: {answer}"
         return TaskRow(task=task.id, split=task.split, group=task.group, error=error)
@@ -286,5 +309,6 @@ def _row(task: Task, answer: Answer, probes: Sequence[Probe]) -> TaskRow:
         latency_ms=answer.latency_ms,
         group=task.group,
         harmful=max(harms) > 0.0 if harms else None,
+        well_formed=formed,
         text=answer.text,
     )

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import Any
 
 import rfc8785
+from pydantic_core import to_json
 
-_encode = json.JSONEncoder(
-    ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False
-).encode
 _LARGEST = 2**53 - 1
 _SAME = frozenset({str, bool, type(None)})
 
 
-class _Unusual(Exception):
-    """What the standard library may write in another way than RFC 8785."""
+class _Unusual(ValueError):
+    """What ``to_json`` may write in another way than RFC 8785."""
 
 
 def canonical_json(value: Any) -> bytes:
@@ -27,10 +24,12 @@ def canonical_json(value: Any) -> bytes:
             surrogate: none of them has a canonical form.
     """
     try:
-        try:
-            return _encode(_plain(value)).encode()
-        except _Unusual:
-            return rfc8785.dumps(value)
+        return to_json(_plain(value))
+    except ValueError:
+        # Also where it is nested too deeply for the short way, or holds a lone surrogate.
+        pass
+    try:
+        return rfc8785.dumps(value)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise ValueError(f"no canonical JSON for this value: {error}") from error
 
@@ -41,22 +40,33 @@ def digest(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return ``value`` as something that the standard library, too, writes canonically.
+    """Return ``value`` as something that ``to_json``, too, writes canonically.
 
-    It is ten times as fast as ``rfc8785``, sorts ASCII names in the same way, escapes the same
-    characters and writes the same digits, but for whole floats and for very small or large ones.
+    It is many times as fast as ``rfc8785``, escapes the same characters and writes the same digits,
+    but for whole floats and for very small or large ones. It keeps the order of names.
     """
     kind = type(value)
     if kind in _SAME:
         return value
     if kind is dict:
-        if not all(type(name) is str and name.isascii() for name in value):
-            raise _Unusual
-        return {name: each if type(each) in _SAME else _plain(each) for name, each in value.items()}
+        return {
+            name: each if type(each := value[name]) in _SAME else _plain(each)
+            for name in _sorted_names(value)
+        }
     if kind is list or kind is tuple:
         return [each if type(each) in _SAME else _plain(each) for each in value]
     if kind is int and -_LARGEST <= value <= _LARGEST:
         return value
-    if kind is float and (value == 0.0 or 1e-4 <= abs(value) < 1e16):
+    if kind is float and (value == 0.0 or 1e-4 <= abs(value) < 1e15):
         return int(value) if value.is_integer() else value
+    raise _Unusual
+
+
+def _sorted_names(value: dict[Any, Any]) -> list[str]:
+    try:
+        names = sorted(value)
+        if "".join(names).isascii():
+            return names
+    except TypeError:
+        pass
     raise _Unusual

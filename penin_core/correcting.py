@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from .contracts import Evaluator
-from .measuring import blame
+from .measuring import Blame
 from .omega.metrics import parse_json_object
 from .omega.sr import sr_autocorrection
 from .records import Completion, Message, Request, Task
@@ -27,7 +27,7 @@ def complaints(
         yield _OBJECT if parse_json_object(answer.text) is None else None
     for evaluator in evaluators:
         if evaluator.verifies and evaluator.applies(task):
-            with blame(evaluator, task):
+            with Blame(evaluator, task):
                 met = evaluator.score(task, (answer,)) == 1.0
                 yield None if met else evaluator.demand(task)
 

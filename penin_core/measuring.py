@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from types import MappingProxyType
@@ -25,7 +24,7 @@ SPECIAL_SPLITS = ("ood", "composed")
 Parts = Mapping[str, tuple[float | None, Evaluator]]
 
 
-@dataclass
+@dataclass(slots=True)
 class Probe:
     """One evaluator on one task: what is asked, what came back, and the score."""
 
@@ -37,11 +36,13 @@ class Probe:
     error: str | None = None
     score: float = 0.0
 
-    def settle(self) -> None:
-        """Score the answers, unless one of them is an error."""
-        if self.error is None:
+    def settle(self, known: float | None = None) -> None:
+        """Score the answers, unless one of them is an error; ``known`` is a score that was had."""
+        if known is not None:
+            self.score = known
+        elif self.error is None:
             try:
-                with blame(self.evaluator, self.task):
+                with Blame(self.evaluator, self.task):
                     value = self.evaluator.score(self.task, self.completions)
             except ProviderError as error:
                 self.error = f"{type(error).__name__}: {error}"
@@ -65,7 +66,7 @@ def _scored(pool: Sequence[Probe]) -> Rows | None:
 
 
 def _aggregate(evaluator: Evaluator, scored: Rows, task: Task) -> float | None:
-    with blame(evaluator, task):
+    with Blame(evaluator, task):
         value = evaluator.aggregate(scored)
     return None if value is None else unit(value, evaluator, task)
 
@@ -112,16 +113,23 @@ def unit(value: object, evaluator: Evaluator, task: Task) -> float:
     )
 
 
-@contextmanager
-def blame(evaluator: Evaluator, task: Task | None = None) -> Iterator[None]:
-    """Turn whatever an evaluator raises into an error that names it."""
-    try:
-        yield
-    except PeninError:
-        raise
-    except Exception as error:
-        where = "" if task is None else f" on task {task.id!r}"
-        raise EvaluationFailed(f"evaluator {evaluator.name!r} failed{where}: {error!r}") from error
+class Blame:
+    """A block in which whatever an evaluator raises turns into an error that names it."""
+
+    __slots__ = ("_evaluator", "_task")
+
+    def __init__(self, evaluator: Evaluator, task: Task | None = None) -> None:
+        self._evaluator = evaluator
+        self._task = task
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, PeninError):
+            name, task = self._evaluator.name, self._task
+            where = "" if task is None else f" on task {task.id!r}"
+            raise EvaluationFailed(f"evaluator {name!r} failed{where}: {error!r}") from error
 
 
 def summarize(
@@ -221,7 +229,7 @@ def _details(
             _scored(pool) if (pool := [p for p in probes if p.evaluator is evaluator]) else None
         )
         if scored:
-            with blame(evaluator):
+            with Blame(evaluator):
                 found |= evaluator.details(scored)
     return found
 

@@ -138,6 +138,29 @@ def test_what_a_callback_still_wants_written_is_written_before_the_end() -> None
     assert written == ["first", "second"]
 
 
+def test_who_gives_up_waiting_for_the_end_does_not_stop_the_writing() -> None:
+    go_on = threading.Event()
+
+    def write(items: Sequence[str]) -> list[str]:
+        go_on.wait(5)
+        return [*items]
+
+    async def go() -> None:
+        commits = Commits("test", write)
+        done = commits.add("first")
+        closing = asyncio.ensure_future(commits.close())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        go_on.set()
+        assert await asyncio.wait_for(done, 5) == "first"
+        await commits.close()
+
+    asyncio.run(go())
+
+
 def test_who_finds_no_money_waits_in_turn_while_others_are_in_flight(books: Books) -> None:
     order: list[int] = []
     waiting = asyncio.Event()

@@ -149,6 +149,25 @@ def test_trouble_that_passes_is_tried_again(bench: Callable[..., Bench]) -> None
     assert len(b.slept) == 3
 
 
+@pytest.mark.parametrize("trouble", [500, 502, 504, 520, httpx2.ReadError])
+def test_what_may_have_been_done_is_not_done_twice(
+    bench: Callable[..., Bench], trouble: int | type[Exception]
+) -> None:
+    def creating() -> Steps:
+        yield Call(path="/jobs")
+
+    def looking() -> Steps:
+        yield get("/jobs/1")
+
+    b = bench(trouble)
+    with pytest.raises(ProviderUnavailable):
+        b.drive(creating())
+    assert len(b.calls) == 1
+    b = bench(trouble)
+    b.drive(looking())
+    assert len(b.calls) == 2
+
+
 @pytest.mark.parametrize(("call", "sent"), [(get("/jobs/1"), 2), (Call(path="/jobs"), 1)])
 def test_a_lost_reply_is_asked_for_again_only_where_that_is_safe(
     bench: Callable[..., Bench], call: Call, sent: int

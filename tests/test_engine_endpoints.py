@@ -10,7 +10,8 @@ import pytest
 
 from penin_core.chat_completions import ChatCompletionsProvider
 from penin_core.contracts import ComponentOptions
-from penin_core.engine.endpoints import answer_key, base_url, identity
+from penin_core.engine.endpoints import answer_key, base_url, identity, origin
+from penin_core.errors import ProviderRefused
 from penin_core.records import Message, Request
 
 
@@ -77,6 +78,19 @@ def test_a_package_counts_with_its_other_modules(
     before = identity(model)
     (tmp_path / "weights.py").write_text("SHA256 = 'x'")
     assert identity(model) != before
+
+
+def test_the_weights_of_a_local_model_are_part_of_where_answers_come_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load(tmp_path / "local_model.py", "sha-1", monkeypatch).Model()
+    assert origin(model, "a") == identity(model)
+    model.fingerprint = lambda name: {"a": "1", "b": "2", "c": "1"}[name]
+    assert origin(model, "a") == origin(model, "c")
+    assert len({identity(model), origin(model, "a"), origin(model, "b")}) == 3
+    with pytest.raises(ProviderRefused, match="provider 'model' cannot read model 'd'"):
+        origin(model, "d")
+    assert origin(Service(), "any") == identity(Service())
 
 
 def test_everything_that_can_change_an_answer_changes_its_key() -> None:

@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from penin_core import ChatCompletionsProvider
 from penin_core.engine.budget import Budget
 from penin_core.engine.cache import ResponseCache
-from penin_core.engine.connections import BODY_LIMIT, HEAD_LIMIT
+from penin_core.engine.connections import BODY_LIMIT, HEAD_LIMIT, Stalled
+from penin_core.engine.pool import Pool, Prepared
 from penin_core.engine.replies import ReplyLost
 from penin_core.engine.transport import HttpTransport
 from penin_core.engine.wire import Engine
@@ -259,6 +260,33 @@ def test_an_answer_that_stalls_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(ReplyLost, match="Stalled"):
         exchange(Half(), monkeypatch, idle_s=0.1)
+
+
+def test_a_server_that_says_nothing_any_more_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(http(), None)
+    with pytest.raises(ReplyLost, match=r"nothing arrived for 0.1 s"):
+        exchange(server, monkeypatch, calls=2, idle_s=0.1)
+    assert (len(server.heads), server.connections) == (2, 1)
+
+
+def test_a_connection_that_was_under_a_later_limit_keeps_to_an_earlier_one() -> None:
+    server = Server(http(), None)
+
+    async def go() -> None:
+        listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+        port = listening.sockets[0].getsockname()[1]
+        pool = Pool("127.0.0.1", port, None, connect_s=5, idle_s=60, total_s=0.1, keep=1)
+        ask = Prepared("POST", f"http://127.0.0.1:{port}", "/", {}, b"")
+        async with pool.stream(ask) as (status, _, chunks):
+            assert status == 200
+            assert json.loads(b"".join([piece async for piece in chunks])) == GOOD
+        with pytest.raises(Stalled, match="too long"):
+            await asyncio.wait_for(pool.exchange(ask), 10)
+        server.broken.set()
+        listening.close()
+
+    asyncio.run(go())
+    assert server.connections == 1
 
 
 def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next(
@@ -531,12 +559,34 @@ def test_a_service_that_does_not_stream_is_heard_all_the_same(
     assert answer.text == "fine"
 
 
+def test_the_last_event_of_a_responses_api_is_the_whole_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = {"status": "completed", "model": "m", "output": [], "usage": {}}
+    told = [
+        {"type": "response.output_text.delta", "delta": "fi"},
+        {"type": "response.completed", "response": whole},
+    ]
+    seen: list[object] = []
+
+    def read(self: Service, reply: Reply) -> Completion:
+        seen.append(reply.body)
+        return Completion(text="fine", model="m", tokens_in=1, tokens_out=1)
+
+    monkeypatch.setattr(Service, "decode", read)
+    monkeypatch.setattr(Service, "decode_event", lambda self, event: event.get("delta", ""))
+    parts, _ = listen(tmp_path, monkeypatch, Server(events(*told, end=False)))
+    assert parts[0] == "fi"
+    assert seen == [whole]
+
+
 @pytest.mark.parametrize(
     ("reply", "kind", "words"),
     [
         (events(chunk("fi"), end=False), ProviderBadReply, "broke off"),
         (events(chunk("fi"), chunk("ne")), ProviderBadReply, "no usage"),
         (events(chunk("fi"), {"error": {"message": "overloaded"}}), ProviderBadReply, "overloaded"),
+        (events(chunk("fi"), {"type": "error", "message": "boom"}), ProviderBadReply, "boom"),
         (events(["fi"]), ProviderBadReply, "no JSON object"),
         (events(chunk("fi"), {"choices": 3}), ProviderBadReply, "cannot be read"),
         (

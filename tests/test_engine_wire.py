@@ -23,6 +23,7 @@ from penin_core.chat_completions import ChatCompletionsProvider
 from penin_core.contracts import Provider
 from penin_core.engine.budget import Budget
 from penin_core.engine.cache import ResponseCache
+from penin_core.engine.pool import Pool
 from penin_core.engine.wire import Engine, Estimate
 from penin_core.errors import (
     BudgetExceeded,
@@ -483,6 +484,33 @@ def test_a_cancelled_call_stays_reserved_and_what_was_answered_stays_answered(wi
     assert w.asked == {"a": 1, "stuck": 1}
     assert (w.spent(), w.reserved()) == (40, bound)
     assert texts(w.answer(ask("a"), daily=0.0)) == ["A"]
+
+
+def test_a_call_that_is_cancelled_before_it_goes_out_costs_nothing_even_at_a_sudden_end(
+    wire: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connecting = asyncio.Event()
+
+    async def never(_: Pool) -> None:
+        connecting.set()
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(Pool, "_connect", never)
+    monkeypatch.setenv("SERVICE_BASE_URL", "http://127.0.0.1:1")
+    w = wire()
+
+    async def interrupted() -> None:
+        engine = w.engine(transport=None)
+        task = asyncio.ensure_future(engine.answer([ask("a"), ask("b")]))
+        await asyncio.wait_for(connecting.wait(), 5)
+        assert w.reserved() > 0
+        task.cancel()
+        await engine.aclose()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(interrupted())
+    assert (w.spent(), w.reserved()) == (0, 0)
 
 
 def test_no_more_calls_are_in_flight_than_allowed_also_across_answers(wire: Any) -> None:

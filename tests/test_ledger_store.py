@@ -106,6 +106,9 @@ def test_runs_come_newest_first_and_by_cycle(ledger):
     assert [run["id"] for run in ledger.runs()] == ["r4", "r3", "r2", "r1", "r0"]
     assert [run["id"] for run in ledger.runs(2)] == ["r4", "r3"]
     assert [run["id"] for run in ledger.runs(1, cycle_id="c1")] == ["r3"]
+    assert [run["id"] for run in ledger.runs(before=3)] == ["r2", "r1", "r0"]
+    assert [run["id"] for run in ledger.runs(1, cycle_id="c0", before=4)] == ["r2"]
+    assert ledger.runs(before=0) == []
 
 
 def test_events_come_oldest_first_and_by_kind(ledger):
@@ -114,6 +117,9 @@ def test_events_come_oldest_first_and_by_kind(ledger):
     assert [event.body["n"] for event in ledger.events()] == [0, 1, 2, 3]
     assert [event.body["n"] for event in ledger.events("TUNE")] == [0, 2]
     assert [event.body["n"] for event in ledger.events(("CONFIRM", "BUDGET"))] == [1, 3]
+    assert [event.body["n"] for event in ledger.events(limit=2)] == [2, 3]
+    assert [event.body["n"] for event in ledger.events("TUNE", limit=1)] == [2]
+    assert ledger.events(limit=0) == []
 
 
 @pytest.mark.parametrize("kind", EVENT_KINDS)

@@ -30,15 +30,24 @@ def json_body(body: Mapping[str, Any]) -> bytes:
 
 
 def read_reply(
-    provider: str, status: int, headers: Mapping[str, str], content: bytes, redactor: Redactor
+    provider: str,
+    status: int,
+    headers: Mapping[str, str],
+    content: bytes,
+    redactor: Redactor,
+    *,
+    text: bool = False,
 ) -> Reply:
-    """Return a reply in 200-299, without the key.
+    """Return a reply in 200-299, without the key; its body is a text where one is expected.
 
     Raises:
         ProviderError: the error that another status stands for.
         ProviderBadReply: the body is no JSON.
     """
     clean, body, problem = redactor.headers(headers), None, ""
+    if text and 200 <= status < 300:
+        said = redactor.text(content.decode(errors="replace"))
+        return Reply(status=status, headers=clean, body=said)
     try:
         body = redactor.json(content) if content else None
     except (ValueError, RecursionError):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeAlias
 
 from penin_core.errors import BudgetExceeded, ProviderError
@@ -14,7 +14,7 @@ from penin_core.records import Completion, Request
 
 from .budget import Budget
 from .cache import ResponseCache
-from .commits import Commits
+from .commits import Commits, tell
 from .money import FREE, End, Wish
 
 #: A question and the key under which its answer is kept.
@@ -38,8 +38,9 @@ class Books:
         self.calls = self.cached = self.errors = self.tokens_in = self.tokens_out = 0
         self._money: Commits[End | Wish, int] = Commits("penin-budget", self._write_money)
         self._answers: Commits[Answers, None] = Commits("penin-cache", self._write_answers)
-        self._settling: set[asyncio.Future[int]] = set()
-        self._failed: BaseException | None = None
+        self._ending = 0
+        self._all_ended = asyncio.Event()
+        self._failed: Exception | None = None
         self._deadline_s = deadline_s
         self._clock = clock
         self._started = clock()
@@ -67,8 +68,7 @@ class Books:
                 hint="give it more time; what was answered so far is kept and not asked again",
             )
 
-    @asynccontextmanager
-    async def flight(self, bound: int, key: str) -> AsyncIterator[int]:
+    def flight(self, bound: int, key: str) -> Flight:
         """Reserve money for what happens in the block, which settles or releases it.
 
         Calls of ours that are in flight are waited for before giving up: most cost far less than
@@ -77,14 +77,15 @@ class Books:
         Raises:
             BudgetExceeded: nothing of ours is in flight any more, and it is still too much.
         """
-        reservation = await self._reserve(Wish(bound, key))
-        try:
-            yield reservation
-        finally:
-            if self._held.get(reservation) is False:
-                self._let_go(reservation)
+        return Flight(self, Wish(bound, key))
 
-    async def _reserve(self, wish: Wish) -> int:
+    def land(self, reservation: int) -> None:
+        """Say that the block of a reservation has ended; one that it left open is let go."""
+        if self._held.get(reservation) is False:
+            self._let_go(reservation)
+
+    async def reserve(self, wish: Wish) -> int:
+        """Reserve money; see ``flight``."""
         if wish.bound == FREE:
             return FREE
         if not self._queue.locked():
@@ -107,22 +108,26 @@ class Books:
                 await self._freed.wait()
 
     async def _ask(self, wish: Wish) -> int:
-        made = self._money.add(wish)
+        made: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._money.put(wish, partial(self._made, made))
         self._asking += 1
         try:
-            reservation = await asyncio.shield(made)
+            reservation = await made
         except asyncio.CancelledError:
-            # Nobody is left to send the call.
-            made.add_done_callback(self._give_back)
+            # Nobody is left to send the call. What is not made yet is given back when it is.
+            if not made.cancelled() and made.exception() is None:
+                self.release(made.result())
             raise
         finally:
             self._asking -= 1
         self._held[reservation] = False
         return reservation
 
-    def _give_back(self, made: asyncio.Future[int]) -> None:
-        if made.exception() is None:
-            self.release(made.result())
+    def _made(self, made: asyncio.Future[int], found: int | Exception) -> None:
+        if made.cancelled() and isinstance(found, int):
+            self.release(found)
+        else:
+            tell(made, found)
 
     def _others(self) -> bool:
         """Say whether money may come back from calls of ours."""
@@ -154,13 +159,16 @@ class Books:
         if end.reservation == FREE:
             return
         self._held[end.reservation] = True
-        done = self._money.add(end)
-        self._settling.add(done)
-        done.add_done_callback(lambda done: self._ended(end.reservation, done))
+        self._ending += 1
+        self._all_ended.clear()
+        self._money.put(end, partial(self._ended, end.reservation))
 
-    def _ended(self, reservation: int, done: asyncio.Future[int]) -> None:
-        self._settling.discard(done)
-        self._failed = self._failed or (None if done.cancelled() else done.exception())
+    def _ended(self, reservation: int, found: int | Exception) -> None:
+        if self._failed is None and isinstance(found, Exception):
+            self._failed = found
+        self._ending -= 1
+        if not self._ending:
+            self._all_ended.set()
         self._let_go(reservation)
 
     async def settled(self) -> None:
@@ -169,8 +177,8 @@ class Books:
         Raises:
             StateError: the budget cannot be written; what could not be settled stays reserved.
         """
-        while self._settling:
-            await asyncio.wait(self._settling)
+        if self._ending:
+            await self._all_ended.wait()
         if self._failed is not None:
             raise self._failed
 
@@ -202,6 +210,23 @@ class Books:
             self.tokens_out += answer.tokens_out
         else:
             self.errors += 1
+
+
+class Flight:
+    """Money that is reserved for a block; gives the number of the reservation."""
+
+    __slots__ = ("_books", "_reservation", "_wish")
+
+    def __init__(self, books: Books, wish: Wish) -> None:
+        self._books = books
+        self._wish = wish
+
+    async def __aenter__(self) -> int:
+        self._reservation = await self._books.reserve(self._wish)
+        return self._reservation
+
+    async def __aexit__(self, *_: object) -> None:
+        self._books.land(self._reservation)
 
 
 @dataclass

@@ -49,6 +49,11 @@ class Breaker:
         """Whether a call would have to wait: no probe is due, or one is on its way."""
         return self.is_open and (self._probing or self._clock() < self._until)
 
+    @property
+    def wait_s(self) -> float:
+        """Seconds until the next call may try the service; 0 where none is held back."""
+        return max(0.0, self._until - self._clock()) if self.is_open else 0.0
+
     async def permit(self) -> bool:
         """Wait until a call may go out, and say whether it is a probe.
 

@@ -44,18 +44,24 @@ _RESERVE = (
     "UPDATE day SET reserved = reserved + :bound"
     " WHERE day = :day AND spent + reserved + :bound <= :limit"
 )
+# Rows go in and out as one text of JSON: between two rows another thread could take the interpreter
+# away, and give it back only much later.
 _INSERT = (
-    "INSERT INTO reservation (id, day, key, bound)"
-    " SELECT json_extract(value, '$[0]'), :day, json_extract(value, '$[1]'),"
-    " json_extract(value, '$[2]') FROM json_each(:rows)"
+    "INSERT INTO reservation (day, key, bound)"
+    " SELECT :day, json_extract(value, '$[1]'), json_extract(value, '$[0]') FROM json_each(:wishes)"
+)
+_OPEN = (
+    "SELECT json_group_array(json_array(id, day, bound)) FROM reservation"
+    " WHERE state = 'open' AND id IN (SELECT value FROM json_each(?))"
 )
 _END = (
-    "UPDATE reservation SET state = json_extract(ended.value, '$[2]'),"
-    " spent = coalesce(json_extract(ended.value, '$[1]'), bound) FROM json_each(?) AS ended"
-    " WHERE reservation.id = json_extract(ended.value, '$[0]') AND state = 'open'"
-    " RETURNING reservation.id, day, bound, spent"
+    "UPDATE reservation SET state = :state, spent = ended.value FROM json_each(:ended) AS ended"
+    " WHERE reservation.id = CAST(ended.key AS INTEGER)"
 )
-_LAST = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'reservation'"
+_SETTLE_DAY = (
+    "UPDATE day SET reserved = reserved - :freed, spent = spent + :spent WHERE day = :day"
+    " RETURNING spent >= :near AND NOT warned"
+)
 _WARN_AT = 0.95
 
 
@@ -204,31 +210,37 @@ class Budget:
         """Reserve for paid calls, in turn, until the limits are reached."""
         if not wishes:
             return []
-        connection.execute("INSERT OR IGNORE INTO day (day) VALUES (?)", (day,))
-        last = int(connection.execute(_LAST).fetchone()[0])
-        total = sum(wish.bound for wish in wishes)
-        at_once = self._purse.refusal(total) is None and self._take(connection, day, total)
-        made: list[int | BudgetExceeded] = []
-        rows: list[tuple[int, str, int]] = []
-        for bound, key in wishes:
-            refused = None if at_once else self._refused(connection, day, bound)
-            if refused is None:
-                rows.append((last + len(rows) + 1, key, bound))
-                self._purse.hold(rows[-1][0], bound)
-            made.append(refused or rows[-1][0])
-        connection.execute(_INSERT, {"day": day, "rows": json.dumps(rows)})
-        return made
+        refusals = self._refusals(connection, day, wishes)
+        granted = [wish for wish, no in zip(wishes, refusals, strict=True) if no is None]
+        if not granted:
+            return [no for no in refusals if no is not None]
+        rows = {"day": day, "wishes": json.dumps(granted)}
+        last = connection.execute(_INSERT, rows).lastrowid or 0
+        numbers = range(last - len(granted) + 1, last + 1)
+        for number, wish in zip(numbers, granted, strict=True):
+            self._purse.hold(number, wish.bound)
+        free = iter(numbers)
+        return [next(free) if no is None else no for no in refusals]
 
-    def _refused(
-        self, connection: sqlite3.Connection, day: str, bound: int
-    ) -> BudgetExceeded | None:
-        """Take ``bound`` from the day, or say why not."""
-        refused = self._purse.refusal(bound)
-        if refused is None and not self._take(connection, day, bound):
-            query = "SELECT spent, reserved FROM day WHERE day = ?"
-            spent, reserved = connection.execute(query, (day,)).fetchone()
-            return day_refusal(bound, day, self._daily, spent, reserved)
-        return refused
+    def _refusals(
+        self, connection: sqlite3.Connection, day: str, wishes: Sequence[Wish]
+    ) -> list[BudgetExceeded | None]:
+        """Take from the day what all ask for, at once or in turn; say why not where it is not."""
+        total = sum(wish.bound for wish in wishes)
+        if self._purse.refusal(total) is None and self._take(connection, day, total):
+            return [None] * len(wishes)
+        connection.execute("INSERT OR IGNORE INTO day (day) VALUES (?)", (day,))
+        found: list[BudgetExceeded | None] = []
+        taken = 0
+        for bound, _ in wishes:
+            no = self._purse.refusal(bound, taken)
+            if no is None and not self._take(connection, day, bound):
+                query = "SELECT spent, reserved FROM day WHERE day = ?"
+                spent, reserved = connection.execute(query, (day,)).fetchone()
+                no = day_refusal(bound, day, self._daily, spent, reserved)
+            taken += 0 if no else bound
+            found.append(no)
+        return found
 
     def _take(self, connection: sqlite3.Connection, day: str, bound: int) -> bool:
         terms = {"bound": bound, "day": day, "limit": self._daily}
@@ -242,7 +254,18 @@ def _unknown(end: End) -> ValueError:
 def _end(connection: sqlite3.Connection, ends: Sequence[End]) -> list[Ended]:
     if not ends:
         return []
-    return [Ended(*row) for row in connection.execute(_END, (json.dumps(ends),))]
+    wanted = {end.reservation: end for end in ends}
+    (found,) = connection.execute(_OPEN, (json.dumps([*wanted]),)).fetchone()
+    ended: list[Ended] = []
+    for number, day, bound in json.loads(found):
+        spent = wanted[number].spent
+        ended.append(Ended(number, day, bound, bound if spent is None else spent))
+    by_state: dict[str, dict[int, int]] = {}
+    for each in ended:
+        by_state.setdefault(wanted[each.reservation].state, {})[each.reservation] = each.spent
+    for state, spent_by in by_state.items():
+        connection.execute(_END, {"state": state, "ended": json.dumps(spent_by)})
+    return ended
 
 
 def _settle_days(connection: sqlite3.Connection, ended: Sequence[Ended], near: int) -> list[str]:
@@ -251,9 +274,8 @@ def _settle_days(connection: sqlite3.Connection, ended: Sequence[Ended], near: i
     for day in sorted({each.day for each in ended}):
         freed = sum(each.bound for each in ended if each.day == day)
         spent = sum(each.spent for each in ended if each.day == day)
-        update = "UPDATE day SET reserved = reserved - ?, spent = spent + ? WHERE day = ?"
-        connection.execute(update, (freed, spent, day))
-        mark = "UPDATE day SET warned = 1 WHERE day = ? AND warned = 0 AND spent >= ?"
-        if connection.execute(mark, (day, near)).rowcount == 1:
+        terms = {"freed": freed, "spent": spent, "day": day, "near": near}
+        if connection.execute(_SETTLE_DAY, terms).fetchall() == [(1,)]:
+            connection.execute("UPDATE day SET warned = 1 WHERE day = ?", (day,))
             reached.append(day)
     return reached

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -27,17 +28,20 @@ class Commits(Generic[Item, Found]):
     ) -> None:
         self._name = name
         self._write = write
-        self._waiting: list[tuple[Item, asyncio.Future[Found]]] = []
+        self._waiting: list[tuple[Item, Callable[[Found | Exception], None]]] = []
         self._writing: asyncio.Task[None] | None = None
         self._thread: ThreadPoolExecutor | None = None
 
+    def put(self, item: Item, told: Callable[[Found | Exception], None]) -> None:
+        """Have ``item`` written; ``told`` is called with what became of it, and never raises."""
+        self._waiting.append((item, told))
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.get_running_loop().create_task(self._write_all())
+
     def add(self, item: Item) -> asyncio.Future[Found]:
         """Have ``item`` written, whoever waits for it; the future ends when it is on the disk."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[Found] = loop.create_future()
-        self._waiting.append((item, done))
-        if self._writing is None or self._writing.done():
-            self._writing = loop.create_task(self._write_all())
+        done: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
+        self.put(item, partial(tell, done))
         return done
 
     async def close(self) -> None:
@@ -45,7 +49,8 @@ class Commits(Generic[Item, Found]):
         # What was written may have called for more, and its callbacks may be still to run.
         await asyncio.sleep(0)
         while self._writing is not None and not self._writing.done():
-            await self._writing
+            # Whoever gives up waiting here does not stop the writing.
+            await asyncio.wait([self._writing])
         if self._thread is not None:
             self._thread.shutdown(wait=True)
             self._thread = None
@@ -57,8 +62,8 @@ class Commits(Generic[Item, Found]):
         while self._waiting:
             group, self._waiting = self._waiting, []
             found = await loop.run_in_executor(self._thread, self._outcome, [i for i, _ in group])
-            for (_, done), each in zip(group, found, strict=True):
-                _tell(done, each)
+            for (_, told), each in zip(group, found, strict=True):
+                told(each)
 
     def _outcome(self, items: Sequence[Item]) -> Sequence[Found | Exception]:
         try:
@@ -67,7 +72,8 @@ class Commits(Generic[Item, Found]):
             return [error] * len(items)
 
 
-def _tell(done: asyncio.Future[Found], found: Found | Exception) -> None:
+def tell(done: asyncio.Future[Found], found: Found | Exception) -> None:
+    """End a future with what was found, unless nobody waits for it any more."""
     if done.cancelled():
         return
     if isinstance(found, Exception):

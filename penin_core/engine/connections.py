@@ -20,7 +20,7 @@ Headers = list[tuple[bytes, bytes]]
 HEAD_LIMIT = 64 * 1024
 BODY_LIMIT = 64 * 1024 * 1024
 #: Uploads are written in pieces, so that a slow one is not taken for a stalled one.
-_PIECE = 256 * 1024
+_PIECE = 64 * 1024
 
 
 class NotConnected(OSError):
@@ -62,8 +62,9 @@ class Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._busy = self._paused = self._kept = False
-        self._moved = self._idle_s = self.free_since = 0.0
+        self._moved = self._idle_s = self._until = self.free_since = 0.0
         self._start()
+        self.complete = True
 
     def _start(self) -> None:
         self.status = 0
@@ -83,15 +84,19 @@ class Connection(asyncio.Protocol):
         """Whether the exchange is over and the server keeps the connection open."""
         return self.complete and self._kept and not self._busy and self._broken is None
 
-    async def send(self, request: bytes, idle_s: float) -> None:
+    async def send(self, request: bytes, idle_s: float, until: float = float("inf")) -> None:
         """Send a whole request, and return when the head of its answer is there.
+
+        The exchange is broken off when nothing moves for ``idle_s`` seconds, and when the clock of
+        the event loop says ``until``.
 
         Raises:
             Broken, Stalled: there is no answer. The connection is closed.
         """
         self._start()
-        self._busy, self._idle_s, self._moved = True, idle_s, self._loop.time()
-        self._timer = self._loop.call_later(idle_s, self._watch)
+        self._busy, self._idle_s, self._until = True, idle_s, until
+        self._moved = self._loop.time()
+        self._look_again()
         try:
             await self._write(request)
             while not self.status:
@@ -130,6 +135,10 @@ class Connection(asyncio.Protocol):
         self._fail(Broken("the connection was closed"))
 
     async def _write(self, request: bytes) -> None:
+        if len(request) <= _PIECE:
+            self._wire.write(request)
+            self._busy = False
+            return
         view = memoryview(request)
         for start in range(0, len(view), _PIECE):
             self._wire.write(view[start : start + _PIECE])
@@ -152,12 +161,25 @@ class Connection(asyncio.Protocol):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    def _look_again(self) -> None:
+        """Have ``_watch`` called in time; an earlier call that is due does as well."""
+        due = min(self._moved + self._idle_s, self._until)
+        if self._timer is None or self._timer.when() > due:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_at(due, self._watch)
+
     def _watch(self) -> None:
-        left = self._moved + self._idle_s - self._loop.time()
-        if left > 0:
-            self._timer = self._loop.call_later(left, self._watch)
-        else:
+        # One timer serves many exchanges: most are over long before it looks.
+        self._timer, now = None, self._loop.time()
+        if self.complete:
+            return
+        if now >= self._until:
+            self._fail(Stalled("the whole answer took too long"))
+        elif now >= self._moved + self._idle_s:
             self._fail(Stalled(f"nothing arrived for {self._idle_s:g} s"))
+        else:
+            self._look_again()
 
     def _fail(self, error: Exception) -> None:
         if self._broken is None:
@@ -176,7 +198,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; what nobody asked for ends the connection."""
-        if self._timer is None or self.complete:
+        if self.complete:
             return self._fail(Broken("the server spoke without being asked"))
         self._moved = self._loop.time()
         if not self.status:
@@ -244,6 +266,4 @@ class Connection(asyncio.Protocol):
             return
         # Asked here, because the parser forgets it with the message.
         self.complete, self._kept = True, self._parser.should_keep_alive()
-        if self._timer is not None:
-            self._timer.cancel()
         self._wake()

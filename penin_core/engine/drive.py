@@ -119,12 +119,21 @@ class Driver:
             raise ProviderRefused(f"provider '{self._provider}' is local and has nobody to call")
 
         def may_repeat(error: ProviderError) -> bool:
-            # Nobody knows whether a lost POST was carried out: a second one could start a second
-            # job, or store a file twice.
-            return error.transient and (call.method == "GET" or not isinstance(error, ReplyLost))
+            # A second POST could start a second job, or store a file twice.
+            return error.transient and (call.method == "GET" or not _may_be_done(error))
 
         async def attempt() -> Reply:
             return await transport.send(transport.prepare(call))
 
         left = (lambda: float("inf")) if self._late else self._books.seconds_left
         return await retried(attempt, sleep=self._sleep, seconds_left=left, may_repeat=may_repeat)
+
+
+def _may_be_done(error: ProviderError) -> bool:
+    """Say whether the call may have been carried out although it failed.
+
+    A server that broke down, or a gateway that gave up waiting, may have done all or nothing; 429
+    and 503 say that nothing was begun (RFC 6585, section 4; RFC 9110, section 15.6.4).
+    """
+    status = error.status or 0
+    return isinstance(error, ReplyLost) or (status >= 500 and status != 503)

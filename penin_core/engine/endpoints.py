@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from penin_core.canonical import digest
-from penin_core.contracts import HttpProvider, Provider
-from penin_core.errors import ProviderAuthError, ProviderRefused
+from penin_core.contracts import HttpProvider, LocalProvider, Provider
+from penin_core.errors import ProviderAuthError, ProviderError, ProviderRefused
 from penin_core.records import Request
 
 from .addresses import is_loopback
+from .replies import plugin_failure
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
@@ -87,6 +88,27 @@ def identity(provider: Provider) -> str:
         return base_url(provider)
     options = provider.options.model_dump(mode="json")
     return digest({"source": _source_hash(type(provider)), "options": options})
+
+
+def origin(provider: Provider, model: str) -> str:
+    """Return ``identity``, and what tells the weights of ``model`` from others of the same name.
+
+    Raises:
+        ProviderRefused: a model in this process does not exist, or cannot be read.
+    """
+    known = identity(provider)
+    if not isinstance(provider, LocalProvider):
+        return known
+    try:
+        weights = provider.fingerprint(model)
+    except ProviderError:
+        raise
+    except Exception as error:
+        raise ProviderRefused(
+            f"provider '{provider.name}' cannot read model '{model}': {plugin_failure(error)}",
+            hint="this is a defect of the provider; report it to its author",
+        ) from error
+    return digest({"provider": known, "weights": weights}) if weights else known
 
 
 def answer_key(endpoint: str, request: Request) -> str:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 EVENT_LIMIT = 4 * 1024 * 1024
 _LINE = re.compile(r"\r\n|\n|\r(?!\Z)")
 _DONE = "[DONE]"
+_WHOLE = ("response.completed", "response.incomplete", "response.failed")
 
 
 class Event(NamedTuple):
@@ -113,9 +114,13 @@ class Objects:
 def joined(events: Sequence[Mapping[str, Any]], texts: Sequence[str]) -> dict[str, Any]:
     """Return the body of the chat completion that a stream of its chunks adds up to.
 
+    The last event of a Responses API holds its whole body.
+
     Raises:
         LookupError, StopIteration: there is no usage, or no reason to have stopped.
     """
+    if events and events[-1].get("type") in _WHOLE:
+        return dict(events[-1]["response"])
     choices = [choice for event in events for choice in (event.get("choices") or ())[:1]]
     usage = next(event["usage"] for event in reversed(events) if event.get("usage"))
     finish = next(c["finish_reason"] for c in reversed(choices) if c.get("finish_reason"))

@@ -50,7 +50,7 @@ class Listener:
         raise self._bad(problem)
 
     def _take(self, event: Mapping[str, Any]) -> None:
-        if event.get("error"):
+        if event.get("error") or event.get("type") == "error":
             said = service_message(Reply(status=200, body=dict(event)))
             raise self._bad(f"the service says: {said}")
         try:

@@ -65,13 +65,14 @@ class Purse:
         self.held -= self._held.pop(ended.reservation, 0)
         self.spent += ended.spent
 
-    def refusal(self, bound: int) -> BudgetExceeded | None:
-        """Return why ``bound`` cannot be held, or None where it can."""
-        if self.limit is None or self.spent + self.held + bound <= self.limit:
+    def refusal(self, bound: int, taken: int = 0) -> BudgetExceeded | None:
+        """Return why ``bound`` cannot be held beside what is ``taken``; None where it can."""
+        held = self.held + taken
+        if self.limit is None or self.spent + held + bound <= self.limit:
             return None
         return BudgetExceeded(
             f"the next call can cost up to {usd(bound)}, but this run may spend "
-            f"{usd(self.limit)}: {usd(self.spent)} are spent, {usd(self.held)} reserved",
+            f"{usd(self.limit)}: {usd(self.spent)} are spent, {usd(held)} reserved",
             hint="raise the limit of the run (--max-usd); answers so far are kept",
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from .retry import Sleep
 
@@ -39,9 +39,9 @@ class Pace:
         self._clean = 0
         self._quiet_until = self._pause_until = float("-inf")
 
-    async def arrive(self) -> None:
+    def arrive(self) -> Awaitable[None]:
         """Wait for a place, and take it. Give it back with ``depart``."""
-        await self.held.enter()
+        return self.held.enter()
 
     def depart(self) -> None:
         """Give the place back."""

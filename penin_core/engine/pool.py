@@ -19,15 +19,20 @@ KEEP_S = 20.0
 _FRESH_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Prepared:
-    """A request that is ready to be sent. Its headers hold the key."""
+    """A request that is ready to be sent. Its headers hold the key.
+
+    ``unsent`` is True only while it waits for a connection: nothing of it has left then.
+    """
 
     method: str
     origin: str
     target: str
     headers: Mapping[str, str] = field(repr=False)
     content: bytes = field(repr=False)
+    unsent: bool = False
+    text: bool = False
 
 
 class Pool:
@@ -41,6 +46,7 @@ class Pool:
         *,
         connect_s: float,
         idle_s: float,
+        total_s: float,
         keep: int,
         private_hosts: Collection[str] = (),
     ) -> None:
@@ -49,6 +55,7 @@ class Pool:
         self._context = context
         self._connect_s = connect_s
         self._idle_s = idle_s
+        self._total_s = total_s
         self._keep = keep
         self._private_hosts = private_hosts
         self._free: list[Connection] = []
@@ -63,8 +70,13 @@ class Pool:
             NotConnected, SettingsError: nothing was sent.
             Broken, Stalled: it was sent, and there is no answer, or half of one.
         """
-        async with self._sent(request) as connection:
+        until = asyncio.get_running_loop().time() + self._total_s
+        connection = await self._ready(request)
+        try:
+            await connection.send(_bytes_of(request), self._idle_s, until)
             content = await connection.read()
+        finally:
+            self._release(connection)
         headers = _headers_of(connection)
         if headers.get("content-encoding") == "gzip":
             content = unzip(content)
@@ -79,22 +91,17 @@ class Pool:
         Raises:
             NotConnected, SettingsError, Broken, Stalled: as ``exchange``.
         """
-        async with self._sent(request) as connection:
+        connection = await self._ready(request)
+        try:
+            await connection.send(_bytes_of(request), self._idle_s)
             yield connection.status, _headers_of(connection), connection.chunks()
+        finally:
+            self._release(connection)
 
     async def aclose(self) -> None:
         """Close the connections that are not in use."""
         while self._free:
             self._free.pop().close()
-
-    @asynccontextmanager
-    async def _sent(self, request: Prepared) -> AsyncIterator[Connection]:
-        connection = self._kept() or await self._connect()
-        try:
-            await connection.send(_bytes_of(request), self._idle_s)
-            yield connection
-        finally:
-            self._release(connection)
 
     def _kept(self) -> Connection | None:
         now = asyncio.get_running_loop().time()
@@ -104,6 +111,12 @@ class Pool:
                 return connection
             connection.close()
         return None
+
+    async def _ready(self, request: Prepared) -> Connection:
+        request.unsent = True
+        connection = self._kept() or await self._connect()
+        request.unsent = False
+        return connection
 
     def _release(self, connection: Connection) -> None:
         if connection.reusable and len(self._free) < self._keep:

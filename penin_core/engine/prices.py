@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import ROUND_CEILING, Decimal
 from functools import lru_cache
 
@@ -88,9 +88,14 @@ def prompt_bound(request: Request) -> int:
     Half a token for each UTF-8 byte, and at least one for each character: a tokenizer that falls
     back to bytes writes no more than that for text in ASCII.
     """
-    texts = list(_texts(request))
-    tokens = sum(max(math.ceil(len(_utf8(text)) / 2), len(text)) for text in texts)
-    return tokens + _PER_MESSAGE * len(texts) + _PER_PROMPT
+    tokens = _PER_PROMPT
+    for text in _texts(request):
+        length = len(text)
+        # Of ASCII a byte is a character, so that half the bytes are never more.
+        if not text.isascii():
+            length = max(math.ceil(len(_utf8(text)) / 2), length)
+        tokens += length + _PER_MESSAGE
+    return tokens
 
 
 def output_bound(request: Request, capabilities: Capabilities) -> int:
@@ -99,8 +104,7 @@ def output_bound(request: Request, capabilities: Capabilities) -> int:
     Raises:
         ProviderRefused: the model takes no ``max_tokens``, and its context is unknown.
     """
-    stated = [request.extra[name] for name in _LIMITS if _is_count(request.extra.get(name))]
-    limit = max([request.max_tokens, *stated])
+    limit = max([request.max_tokens, *_counts(request.extra, _LIMITS)])
     if "max_tokens" in capabilities.refused:
         if capabilities.context_tokens is None:
             raise ProviderRefused(
@@ -109,8 +113,7 @@ def output_bound(request: Request, capabilities: Capabilities) -> int:
                 hint="let capabilities() of the provider state context_tokens",
             )
         limit = capabilities.context_tokens
-    repeats = [request.extra[name] for name in _REPEATS if _is_count(request.extra.get(name))]
-    return int(limit * math.prod(repeats))
+    return limit * math.prod(_counts(request.extra, _REPEATS))
 
 
 def _texts(request: Request) -> Iterator[str]:
@@ -126,8 +129,12 @@ def _utf8(text: str) -> bytes:
     return text.encode(errors="surrogatepass")
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+def _counts(extra: Mapping[str, object], names: Iterable[str]) -> list[int]:
+    """Return what ``extra`` says under ``names``, where that is a number of things."""
+    if not extra:
+        return []
+    values = [extra[name] for name in names if name in extra]
+    return [value for value in values if type(value) is int and value > 0]
 
 
 @lru_cache(maxsize=1024)

@@ -10,7 +10,7 @@ from penin_core.records import Call
 #: How services say that they take no such parameter, or not this value of it.
 _CODES = {"unsupported_parameter", "unsupported_value"}
 #: What only shapes an answer. Without a limit of its tokens nothing would bound its price.
-OPTIONAL = frozenset({"temperature", "top_p", "seed", "logprobs", "top_logprobs"})
+OPTIONAL = frozenset({"temperature", "top_p", "seed", "logprobs", "top_logprobs", "include"})
 
 
 def refused_parameter(error: ProviderRefused, call: Call) -> str | None:

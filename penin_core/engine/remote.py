@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from functools import partial
 from typing import TYPE_CHECKING
 
 from penin_core.contracts import HttpProvider
@@ -113,12 +121,13 @@ class RemoteModel:
 
     async def _streamed(self, key: str, request: Request, on_text: OnText) -> Completion:
         capabilities, bound = self._capabilities(request), self.bound(request)
-        extra = {**request.extra, "stream": True, "stream_options": {"include_usage": True}}
+        extra = {**request.extra, **self._provider.streaming}
         call = self._encode(request.model_copy(update={"extra": extra}))
         await self.pace.arrive()
         try:
-            async with self._road():
-                return await self._attempt(key, request, call, bound, capabilities, on_text)
+            return await self._let_out(
+                partial(self._attempt, key, request, call, bound, capabilities, on_text)
+            )
         finally:
             self.pace.depart()
 
@@ -145,8 +154,7 @@ class RemoteModel:
 
         async def attempt() -> Completion:
             call, able = without(encoded, left_out), _also_refusing(capabilities, left_out)
-            async with self._road():
-                return await self._attempt(key, request, call, bound, able)
+            return await self._let_out(partial(self._attempt, key, request, call, bound, able))
 
         while True:
             left_out = frozenset(refused)
@@ -163,14 +171,13 @@ class RemoteModel:
                     raise
                 refused.add(name)
 
-    @asynccontextmanager
-    async def _road(self) -> AsyncIterator[None]:
+    async def _let_out(self, attempt: Callable[[], Awaitable[Completion]]) -> Completion:
         """Let a call out when pace and breaker allow, and learn from how it went."""
         await self.pace.take_off()
         try:
             probe = await self.breaker.permit()
             try:
-                yield
+                answer = await attempt()
             except ProviderRateLimited as error:
                 self.pace.refused(error.retry_after)
                 self.breaker.passed(probe)
@@ -187,6 +194,7 @@ class RemoteModel:
                 raise
             self.pace.succeeded()
             self.breaker.succeeded()
+            return answer
         finally:
             self.pace.land()
 
@@ -220,9 +228,13 @@ class RemoteModel:
         return finished
 
     async def _send(self, prepared: Prepared, reservation: int, on_text: OnText | None) -> Reply:
-        # A cancelled call leaves its reservation open: nobody knows whether it was billed.
         try:
             return await self._transport.send(prepared, on_text)
+        except asyncio.CancelledError:
+            # A call that went out leaves its reservation open: nobody knows whether it was billed.
+            if prepared.unsent:
+                self._books.release(reservation)
+            raise
         except (ReplyLost, ProviderBadReply):
             self._books.settle(reservation, None)
             raise

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from penin_core.contracts import HttpProvider, Provider
 from penin_core.errors import (
@@ -29,8 +30,13 @@ from .waits import retry_after
 
 logger = logging.getLogger(__name__)
 
+#: What reading a reply of another shape than expected raises in a plugin.
+UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)
 _TRY_AGAIN = {408, 409, 425}
 _LONGEST_MESSAGE = 300
+CHECK_KEY = "check the key, and what it is allowed to use"
+#: xAI answers 400 to a wrong key.
+_WRONG_KEY = "incorrect api key"
 #: Shorter keys are placeholders ("EMPTY", "none"), and masking them would damage real answers.
 _SHORTEST_SECRET = 8
 
@@ -66,7 +72,7 @@ class Redactor:
 
     def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Return headers without the key, their names in lower case."""
-        if not self._in("\n".join(headers.values())):
+        if not self._forms or not self._in("\n".join(headers.values())):
             return {name.lower(): value for name, value in headers.items()}
         return {name.lower(): self.text(value) for name, value in headers.items()}
 
@@ -76,11 +82,12 @@ class Redactor:
         Raises:
             ValueError, RecursionError: it is no JSON.
         """
-        text = str(content, "utf-8")
-        value = json.loads(text)
+        value = _parsed(content)
+        if not self._forms:
+            return value
         # An escape can hide the key in the text; only then every string has to be looked at.
-        hidden = not self._plain or "\\u" in text or "\\/" in text
-        return self.tree(value) if hidden or self._in(text) else value
+        hidden = not self._plain or b"\\u" in content or b"\\/" in content
+        return self.tree(value) if hidden or self._in(content.decode()) else value
 
     def _in(self, text: str) -> bool:
         return any(form in text for form in self._forms)
@@ -94,6 +101,14 @@ class Redactor:
         if isinstance(value, dict):
             return {self.text(key): self.tree(item) for key, item in value.items()}
         return value
+
+
+def _parsed(content: bytes) -> Any:
+    try:
+        return from_json(content, cache_strings="keys")
+    except ValueError:
+        # The standard library also reads lone surrogates, and deeper nesting.
+        return json.loads(content.decode())
 
 
 def _forms(secret: str) -> tuple[str, ...]:
@@ -113,6 +128,8 @@ def status_error(provider: str, reply: Reply, now: datetime | None = None) -> Pr
     error.retry_after = retry_after(reply.headers, now or datetime.now(UTC))
     error.code, error.param = service_field(reply, "code"), service_field(reply, "param")
     error.status = reply.status
+    if reply.status < 500 and "html" in reply.headers.get("content-type", ""):
+        error.hint = "that is a page for people, as proxies answer; check base_url and any proxy"
     return error
 
 
@@ -129,8 +146,8 @@ def _error_for(reply: Reply, message: str) -> ProviderError:
     if reply.headers.get("x-should-retry") == "false" or _used_up(reply.body):
         hint = "the service says that asking again is of no use; see to the account there"
         return ProviderRefused(message, hint=hint)
-    if status in (401, 403):
-        return ProviderAuthError(message, hint="check the key, and what it is allowed to use")
+    if status in (401, 403) or (status == 400 and _WRONG_KEY in message.lower()):
+        return ProviderAuthError(message, hint=CHECK_KEY)
     if status == 429:
         return ProviderRateLimited(message, hint="wait, or raise the limit at the service")
     if status in _TRY_AGAIN or status >= 500:
@@ -257,7 +274,8 @@ def completed(
     micro_usd: int,
 ) -> Completion:
     """Return ``completion`` with what the engine knows about it."""
-    dropped = [name for name in capabilities.refused if _carries(request, name)]
+    dropped = [*completion.dropped]
+    dropped += [name for name in capabilities.refused if _carries(request, name)]
     if request.logprobs and capabilities.logprobs and completion.logprobs is None:
         # Some services ignore in silence what they do not give.
         dropped.append("logprobs")
@@ -265,7 +283,7 @@ def completed(
         update={
             "latency_ms": latency_ms,
             "cost_usd": micro_usd / 1_000_000,
-            "dropped": tuple(dict.fromkeys([*completion.dropped, *dropped])),
+            "dropped": tuple(dict.fromkeys(dropped)),
         }
     )
 

@@ -45,7 +45,10 @@ class RetryBudget:
 
     def called(self) -> None:
         """Count a call that goes out for the first time."""
-        self._calls.append(self._clock())
+        now = self._clock()
+        self._calls.append(now)
+        while self._calls[0] <= now - _MINUTE:
+            self._calls.popleft()
 
     def reserve(self) -> float:
         """Count a retry; return the seconds until it may go out."""

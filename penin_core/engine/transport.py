@@ -13,6 +13,7 @@ import httpx2
 
 from penin_core.contracts import HttpProvider
 from penin_core.errors import (
+    ProviderAuthError,
     ProviderError,
     ProviderRefused,
     ProviderUnavailable,
@@ -26,7 +27,7 @@ from .connections import Broken, NotConnected
 from .endpoints import base_url, key_headers, key_of, proxy_for
 from .listening import Listener, OnText
 from .pool import Pool, Prepared
-from .replies import Redactor, ReplyLost, shorten
+from .replies import CHECK_KEY, Redactor, ReplyLost, shorten
 
 #: What stands in for the network in tests: named here, so that no other module has to know the
 #: library.
@@ -89,8 +90,9 @@ class HttpTransport:
         self._provider = provider
         self._total_s = total_s
         self._base = _checked(provider, base_url(provider))
-        self._wire = _wire(self._base, transport, connections, private_hosts, idle_s)
+        self._wire = _wire(self._base, transport, connections, private_hosts, idle_s, total_s)
         self._origin = f"{self._base.scheme}://{self._base.netloc.decode()}"
+        self._below = f"{self._base}".rstrip("/")
         self._targets: dict[str, str] = {}
         self._redactors: dict[str, Redactor] = {}
 
@@ -104,13 +106,15 @@ class HttpTransport:
         if not call.path.startswith("/"):
             raise ProviderRefused(self._say(f"path {call.path!r} does not start with a slash"))
         headers = {**_HEADERS, **key_headers(self._provider)}
+        if call.text:
+            headers["accept"] = "*/*"
         try:
-            target = self._target(call.path)
+            target = self._target(call.path, outside=call.outside)
             if call.files:
                 content = _multipart(call, headers)
             else:
                 content = b"" if call.body is None else json_body(call.body)
-            return Prepared(call.method, self._origin, target, headers, content)
+            return Prepared(call.method, self._origin, target, headers, content, text=call.text)
         except (TypeError, ValueError, RecursionError, httpx2.InvalidURL) as error:
             problem = self.redact(shorten(str(error)))
         raise ProviderRefused(self._say(f"request to {call.path} cannot be written: {problem}"))
@@ -127,14 +131,14 @@ class HttpTransport:
         """
         redactor = self._redactor()
         try:
-            async with asyncio.timeout(self._total_s):
-                if on_text is not None:
+            if on_text is not None:
+                async with asyncio.timeout(self._total_s):
                     return await self._listen(request, redactor, on_text)
-                status, headers, content = await self._wire.exchange(request)
+            status, headers, content = await self._wire.exchange(request)
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
             failure = self._failure(error, redactor)
         else:
-            return read_reply(self._provider.name, status, headers, content, redactor)
+            return self._read(status, headers, content, redactor, text=request.text)
         # Raised out here: the context of the original would hold the request and its headers.
         raise failure
 
@@ -143,11 +147,27 @@ class HttpTransport:
         async with self._wire.stream(replace(request, headers=plain)) as (status, headers, chunks):
             if not headers.get("content-type", "").startswith("text/event-stream"):
                 content = b"".join([chunk async for chunk in chunks])
-                return read_reply(self._provider.name, status, headers, content, redactor)
+                return self._read(status, headers, content, redactor)
             heard = Listener(self._provider, redactor.tree, on_text)
             async for chunk in chunks:
                 heard.feed(chunk)
             return Reply(status=status, headers=redactor.headers(headers), body=heard.end())
+
+    def _read(
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        content: bytes,
+        redactor: Redactor,
+        *,
+        text: bool = False,
+    ) -> Reply:
+        try:
+            return read_reply(self._provider.name, status, headers, content, redactor, text=text)
+        except ProviderAuthError as error:
+            if self._provider.key_env and error.hint == CHECK_KEY:
+                error.hint = f"check the key in {self._provider.key_env}, and what it may use"
+            raise
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -163,12 +183,14 @@ class HttpTransport:
             self._redactors = {key: Redactor(key)}
         return self._redactors[key]
 
-    def _target(self, path: str) -> str:
+    def _target(self, path: str, *, outside: bool = False) -> str:
+        base = self._below
+        if outside:
+            return httpx2.URL(base.removesuffix("/v1") + path).raw_path.decode()
         if path not in self._targets:
             if len(self._targets) >= _TARGETS:
                 self._targets.clear()
-            url = httpx2.URL(f"{self._base}".rstrip("/") + path)
-            self._targets[path] = url.raw_path.decode()
+            self._targets[path] = httpx2.URL(base + path).raw_path.decode()
         return self._targets[path]
 
     def _say(self, what: str) -> str:
@@ -227,13 +249,14 @@ def _wire(
     connections: int,
     private_hosts: Collection[str],
     idle_s: float,
+    total_s: float,
 ) -> Through | Pool:
     """Return the way out: what stands in for it, the proxy of the environment, or our own."""
     # A proxy from the environment must not see plain http to this computer.
     proxy = proxy_for(base.host) if base.scheme == "https" else None
     connect_s = min(idle_s, _CONNECT_S)
     if network is not None:
-        return Through(network, connect_s, idle_s)
+        return Through(network, connect_s, idle_s, total_s)
     if proxy is None:
         secure = base.scheme == "https"
         return Pool(
@@ -242,12 +265,14 @@ def _wire(
             httpx2.create_ssl_context() if secure else None,
             connect_s=connect_s,
             idle_s=idle_s,
+            total_s=total_s,
             keep=connections,
             private_hosts=private_hosts,
         )
     limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
     try:
-        return Through(httpx2.AsyncHTTPTransport(proxy=proxy, limits=limits), connect_s, idle_s)
+        proxied = httpx2.AsyncHTTPTransport(proxy=proxy, limits=limits)
+        return Through(proxied, connect_s, idle_s, total_s)
     except (ImportError, ValueError, httpx2.InvalidURL) as error:
         raise SettingsError(
             f"the proxy that the environment names cannot be used: {type(error).__name__}",
@@ -258,16 +283,18 @@ def _wire(
 class Through:
     """Sends requests through a transport of httpx2: a proxy, or what stands in for the network."""
 
-    def __init__(self, network: Network, connect_s: float, idle_s: float) -> None:
+    def __init__(self, network: Network, connect_s: float, idle_s: float, total_s: float) -> None:
         self._network = network
+        self._total_s = total_s
         self._extensions = {
             "timeout": {"connect": connect_s, "read": idle_s, "write": idle_s, "pool": None}
         }
 
     async def exchange(self, request: Prepared) -> tuple[int, Mapping[str, str], bytes]:
         """Send one request; return status, headers and body."""
-        async with self.stream(request) as (status, headers, chunks):
-            return status, headers, b"".join([chunk async for chunk in chunks])
+        async with asyncio.timeout(self._total_s):
+            async with self.stream(request) as (status, headers, chunks):
+                return status, headers, b"".join([chunk async for chunk in chunks])
 
     @asynccontextmanager
     async def stream(

@@ -10,29 +10,33 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penin_core.contracts import HttpProvider, LocalProvider, Provider, Steps
-from penin_core.errors import PluginInvalid, ProviderError, ProviderRefused
+from penin_core.errors import BudgetExceeded, PluginInvalid, ProviderError, ProviderRefused
 from penin_core.records import Capabilities, Completion, Price, Request
 
 from .books import Batch, Books, Item
 from .budget import Budget
 from .cache import ResponseCache
 from .drive import Driver, OnProgress
-from .endpoints import answer_key, identity
+from .endpoints import answer_key, origin
 from .local import Adapters, LocalModel
 from .pace import Clock
 from .plans import Estimate, Plan, Spend
 from .remote import RemoteModel
-from .replies import capabilities_of
+from .replies import UNREADABLE, capabilities_of
 from .retry import Sleep
 from .tape import Tape
 
 if TYPE_CHECKING:
     from .transport import HttpTransport, Network
+
+
+#: A list of dates is waited for no longer than this, in seconds.
+_DATES_S = 10.0
 
 
 class Engine:
@@ -78,7 +82,9 @@ class Engine:
         self._worker: ThreadPoolExecutor | None = None
         self._models: dict[str, LocalModel | RemoteModel] = {}
         self._transports: dict[str, HttpTransport] = {}
-        self._identities: dict[str, str] = {}
+        self._origins: dict[tuple[str, str], str] = {}
+        #: By provider, which models its service will shut down, and when.
+        self._dates: dict[str, Mapping[str, str]] = {}
 
     async def answer(self, requests: Sequence[Request]) -> list[Completion | ProviderError]:
         """Return an answer, or the error that took its place, for each request, in their order.
@@ -163,6 +169,17 @@ class Engine:
             async for part in parts:
                 yield part
 
+    async def ask_dates(self, provider_names: Collection[str]) -> None:
+        """Ask services which models they will shut down; one that does not answer says nothing."""
+        for name in sorted(provider_names):
+            provider = self._providers(name)
+            if isinstance(provider, HttpProvider):
+                with suppress(ProviderError, BudgetExceeded, TimeoutError, *UNREADABLE):
+                    async with asyncio.timeout(_DATES_S):
+                        said = await self.drive(name, provider.shutdown_dates())
+                    dates = {str(model): date for model, date in said.items()}
+                    self._dates[name] = {m: d for m, d in dates.items() if isinstance(d, str)}
+
     def capabilities(self, provider_name: str, model: str) -> Capabilities:
         """Return what a model can do: what it refuses, when it is shut down, its stated price.
 
@@ -170,6 +187,8 @@ class Engine:
             ProviderRefused: the provider does not know the model.
         """
         found = capabilities_of(self._providers(provider_name), model)
+        if date := self._dates.get(provider_name, {}).get(model):
+            found = found.model_copy(update={"shutdown_date": date})
         price = self._prices.get(f"{provider_name}:{model}")
         return found if price is None else found.model_copy(update={"price": price})
 
@@ -232,11 +251,13 @@ class Engine:
         return Plan(slots, distinct, self._books.cache.get_many(distinct))
 
     def _key(self, request: Request) -> str | ProviderError:
-        name = request.provider
-        if name not in self._identities:
-            self._identities[name] = identity(self._providers(name))
+        name, asked = request.provider, (request.provider, request.model)
         try:
-            return answer_key(self._identities[name], request)
+            if asked not in self._origins:
+                self._origins[asked] = origin(self._providers(name), request.model)
+            return answer_key(self._origins[asked], request)
+        except ProviderError as error:
+            return error
         except ValueError as error:
             return ProviderRefused(f"provider '{name}' cannot be asked this: {error}")
 

@@ -74,6 +74,8 @@ def audit(
 class _View:
     """The stored rows of one table; ``row`` is the first that was not compared yet."""
 
+    __slots__ = ("_rows", "row")
+
     def __init__(self, rows: Iterable[_Stored]) -> None:
         self._rows = iter(rows)
         self.advance()
@@ -90,11 +92,12 @@ def _fault(expected: int, idx: int, leaf: bytes, hashed: bytes, views: dict[str,
         table, values = derive(leaf, hashed)
     except ValueError as error:
         return str(error)
-    found, wanted = views[table].row, (*values, idx)
+    view = views[table]
+    found, wanted = view.row, (*values, idx)
     if found == wanted:
-        views[table].advance()
+        view.advance()
         # The rows of earlier entries are gone, so a second row for this one would come next.
-        if all(view.row[-1] != idx for view in views.values()):
+        if views["runs"].row[-1] != idx and views["events"].row[-1] != idx:
             return ""
     if found[-1] != idx or found == wanted:
         return f"its row in {table} is missing, or there is one too many"

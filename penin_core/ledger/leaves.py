@@ -16,6 +16,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import rfc8785
@@ -55,8 +56,10 @@ def encode(value: Any, name: str = "value") -> bytes:
         ValueError: ``value`` has no canonical form; the message says where, as in
             ``body.scores[3] is nan``.
     """
-    if plain := _written_plainly(value):
-        return plain[0]
+    try:
+        return to_json(_plainly(value, 1))
+    except ValueError:
+        pass
     try:
         data = rfc8785.dumps(value)
     except (ValueError, RecursionError) as error:
@@ -92,9 +95,13 @@ def compose(kind: str, ts: str, body: Mapping[str, Any]) -> tuple[bytes, Leaf]:
 
     Raises: as ``make``.
     """
-    plain = _written_plainly({"body": dict(body), "kind": kind, "ts": ts, "v": 1})
-    if plain and len(plain[0]) <= LEAF_LIMIT:
-        return plain[0], _leaf(*plain)
+    try:
+        value = _plainly({"body": dict(body), "kind": kind, "ts": ts, "v": 1}, 0)
+        data = to_json(value)
+        if len(data) <= LEAF_LIMIT:
+            return data, _leaf(data, value)
+    except ValueError:
+        pass
     # In this order the four keys are sorted, so the whole is canonical when its parts are.
     head = encode(dict(body), kind)
     data = b'{"body":%b,"kind":%b,"ts":%b,"v":1}' % (head, encode(kind), encode(ts))
@@ -150,20 +157,40 @@ def parse(data: bytes) -> Any:
     return value
 
 
-# There is a fast road. What the two fast libraries write is RFC 8785 except for the order of keys
-# beyond the basic plane, whole or very small or large floats, and integers that a double cannot
-# hold. Documents with any of these take the slow road, through the reference implementation.
+# There is a fast road. What ``to_json`` writes is RFC 8785 except for the order of keys, whole or
+# very small or large floats, and integers that a double cannot hold. What it cannot vouch for takes
+# the slow road, through the reference implementation.
 
 
-def _written_plainly(value: Any) -> tuple[bytes, Any] | None:
-    """Return canonical JSON and what it reads as, if both can be had on the fast road."""
+def _plainly(value: Any, depth: int) -> Any:
+    """Return ``value`` so that ``to_json`` writes it canonically, which is also what is read back.
+
+    Raises:
+        ValueError: the fast road cannot vouch for it.
+    """
+    kind = type(value)
+    if kind is str or value is None or kind is bool:
+        return value
+    if kind is int and -(10**15) < value < 10**15:
+        return value
+    if kind is float and (value == 0.0 or 1e-5 <= abs(value) < 1e15):
+        return int(value) if value.is_integer() else value
+    if kind is dict and depth <= DEPTH_LIMIT:
+        return {name: _plainly(value[name], depth + 1) for name in _sorted_names(value)}
+    if (kind is list or kind is tuple) and depth <= DEPTH_LIMIT:
+        return [_plainly(item, depth + 1) for item in value]
+    raise ValueError("this needs the slow road")
+
+
+def _sorted_names(value: dict[Any, Any]) -> list[str]:
     try:
-        data = _WRITER.encode(value).encode()
-        found = _read_plainly(data)
-    except (ValueError, TypeError, RecursionError):
-        return None
-    # What is read back equal has no keys that were turned into strings on the way.
-    return (data, found) if found == value else None
+        names = sorted(value)
+        # Beyond the basic plane, RFC 8785 has another order.
+        if "".join(names).isascii():
+            return names
+    except TypeError as error:
+        raise ValueError("a key is no string") from error
+    raise ValueError("this needs the slow road")
 
 
 def _read_plainly(data: bytes) -> Any:
@@ -171,17 +198,15 @@ def _read_plainly(data: bytes) -> Any:
     if not _may_be_deep(data) and (data.isascii() or not _BEYOND_BMP.search(data)):
         # Keys come again and again, values hardly ever.
         value = from_json(data, allow_inf_nan=False, cache_strings="keys")
-        if _is_ordinary([value]) and to_json(value) == data:
+        if to_json(value) == data and _is_ordinary([value]):
             return value
     raise ValueError("this needs the slow road")
 
 
 def _is_ordinary(value: dict[str, Any] | list[Any]) -> bool:
     """Return whether all keys are in order and all numbers are written alike by everybody."""
-    if isinstance(value, dict):
-        keys = list(value)
-        if keys != sorted(keys):
-            return False
+    if isinstance(value, dict) and not _are_sorted(tuple(value)):
+        return False
     for item in value.values() if isinstance(value, dict) else value:
         kind = type(item)
         if kind is str:
@@ -196,6 +221,12 @@ def _is_ordinary(value: dict[str, Any] | list[Any]) -> bool:
         elif (kind is dict or kind is list) and not _is_ordinary(item):
             return False
     return True
+
+
+# The entries of a ledger have the same few sets of keys over and over.
+@lru_cache(maxsize=256)
+def _are_sorted(keys: tuple[str, ...]) -> bool:
+    return list(keys) == sorted(keys)
 
 
 def _may_be_deep(data: bytes) -> bool:
@@ -215,9 +246,6 @@ def _no_constant(token: str) -> float:
 
 
 _ANY = json.JSONDecoder(parse_int=_any_int, parse_constant=_no_constant)
-_WRITER = json.JSONEncoder(
-    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-)
 # Its first call imports modules, and aborts where that fails: not when privileges may be gone.
 to_json(None)
 

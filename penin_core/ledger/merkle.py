@@ -57,11 +57,11 @@ class Frontier:
         """Add one leaf *hash* at the right."""
         # A tree grows like a binary counter: every trailing one bit of the size is a full subtree
         # that the new leaf completes.
-        carry = self.size
+        carry, peaks = self.size, self._peaks
         while carry & 1:
-            leaf = node_hash(self._peaks.pop(), leaf)
+            leaf = node_hash(peaks.pop(), leaf)
             carry >>= 1
-        self._peaks.append(leaf)
+        peaks.append(leaf)
         self.size += 1
 
     def root(self) -> bytes:

@@ -110,8 +110,10 @@ class Readable(ABC):
             raise StateError(f"the ledger has no entry {idx}: it has {self.size}")
         return _stored(*found)
 
-    def events(self, kind: str | Collection[str] | None = None) -> list[StoredEntry]:
-        """Return the events of a kind, of several, or all, oldest first.
+    def events(
+        self, kind: str | Collection[str] | None = None, *, limit: int | None = None
+    ) -> list[StoredEntry]:
+        """Return the events of a kind, of several, or all, oldest first: the last ``limit`` ones.
 
         Raises:
             LedgerInvalid: one of them is not a canonical leaf.
@@ -119,23 +121,28 @@ class Readable(ABC):
         kinds = EVENT_KINDS if kind is None else (kind,) if isinstance(kind, str) else tuple(kind)
         marks = ", ".join("?" * len(kinds))
         query = (
-            "SELECT idx, leaf FROM events JOIN entries USING (idx) "  # noqa: S608
-            f"WHERE kind IN ({marks}) ORDER BY idx"
+            "SELECT idx, leaf FROM entries WHERE idx IN (SELECT idx FROM events "  # noqa: S608
+            f"WHERE kind IN ({marks}) ORDER BY idx DESC LIMIT ?) ORDER BY idx"
         )
         with self._reading() as connection:
-            return [_stored(idx, leaf) for idx, leaf in connection.execute(query, kinds)]
+            rows = list(connection.execute(query, (*kinds, -1 if limit is None else limit)))
+        return [_stored(idx, leaf) for idx, leaf in rows]
 
     def runs(
-        self, limit: int | None = None, *, cycle_id: str | None = None
+        self, limit: int | None = None, *, cycle_id: str | None = None, before: int | None = None
     ) -> list[dict[str, Any]]:
         """Return rows of ``runs``, newest first: at most ``limit``, of one cycle if it is named.
 
-        Flags are booleans, and what was not measured is ``None``.
+        ``before`` leaves out the entry of that index and all later ones. Flags are booleans, and
+        what was not measured is ``None``.
         """
-        where = "" if cycle_id is None else "WHERE cycle_id = :cycle"
+        wanted = {"cycle_id = :cycle": cycle_id, "idx < :before": before}
+        given = [condition for condition, value in wanted.items() if value is not None]
+        where = f"WHERE {' AND '.join(given)}" if given else ""
         query = f"{SELECT['runs']} {where} ORDER BY idx DESC LIMIT :limit"
         with self._reading() as connection:
-            values = {"cycle": cycle_id, "limit": -1 if limit is None else limit}
+            limited = -1 if limit is None else limit
+            values = {"cycle": cycle_id, "before": before, "limit": limited}
             rows = connection.execute(query, values)
             return [_run_row(row) for row in rows]
 
