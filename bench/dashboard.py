@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from penin_core import Configuration, Views, WORMLedger
+from penin_core.ledger.checkpoints import seal
 from penin_core.omega.tuner import DEFAULTS as PARAMS
 from penin_core.omega.tuner import OnlineTuner
 from penin_dashboard.server import application
@@ -64,6 +65,7 @@ def fill(state: Path, runs: int) -> Path:
         for first in range(0, cycles, 100):
             last = min(first + 100, cycles)
             ledger.record_many(item for n in range(first, last) for item in cycle(n))
+        seal(state, ledger)
     return state
 
 
@@ -79,7 +81,7 @@ def cycle(number: int) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def champion(number: int, run_id: str | None) -> dict[str, Any]:
     """Return what an entry says that makes a champion."""
-    config = Configuration(provider="tiny", model="tiny-1", system=f"Prompt {number}. " * 20)
+    config = Configuration(provider="tiny", model="tiny-2", system=f"Prompt {number}. " * 20)
     return {"config": config.model_dump(), "config_hash": config.hash, "run_id": run_id}
 
 
@@ -110,9 +112,10 @@ def measure(state: Path, runs: int, repeats: int) -> dict[str, tuple[float, int]
         views.checker.wait()
     found["first view"] = median(first)
     last = f"r{runs // (CHALLENGERS + 1) - 1:06}-8"
-    for path in ("/", "/runs", f"/run/{last}", "/lineage", "/tuner", "/ledger"):
+    for path in ("/", "/runs", f"/run/{last}", "/lineage", "/canary", "/tuner", "/ledger"):
         name = "/run/ID" if path.startswith("/run/") else path
         found[name] = median([ask(views, path) for _ in range(repeats)])
+    found["a proof"] = ask(views, "/ledger/proof/1")
     return found
 
 

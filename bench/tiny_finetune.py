@@ -60,7 +60,7 @@ def answers(
     requests = [
         Request(
             provider="tiny",
-            model="tiny-1",
+            model="tiny-2",
             system=system,
             messages=(Message(role="user", content=text),),
             temperature=temperature,
@@ -134,7 +134,7 @@ def measure(
     )
     with tempfile.TemporaryDirectory() as folder:
         job = TrainingJob(
-            model="tiny-1",
+            model="tiny-2",
             train=examples,
             hyperparams=TinyHyperparams().model_dump(),
             folder=Path(folder),

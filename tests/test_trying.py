@@ -85,9 +85,9 @@ def test_a_challenger_that_fails_is_taken_back_after_five_failures(tried):
 
 
 def test_an_equal_challenger_is_safe(tried):
-    report, (_, stop) = tried(GOOD)
+    report, (_, stop) = tried(GOOD, fraction=0.5, traffic=requests(6000))
     assert report.verdict == "safe"
-    assert report.champion_requests + report.challenger_requests == 2000
+    assert report.champion_requests + report.challenger_requests == 6000
     assert stop.body["log_e"] == report.log_e
 
 

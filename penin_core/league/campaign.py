@@ -4,6 +4,9 @@ Every confirmation leaves two CONFIRM entries: a declaration before its first ca
 when it is over. The declarations number the confirmations and so share out the campaign's error.
 A proof, whatever was decided on it, tells the search something about the tasks; from then on all
 tasks that any confirmation since the proof before has asked are spent.
+
+A claim that users' feedback decides takes its number among the others, and its share of the error.
+It asks no task: it spends none, and what it shows says nothing about them.
 """
 
 from __future__ import annotations
@@ -16,6 +19,9 @@ from penin_core.canonical import digest
 from penin_core.errors import SuiteError
 from penin_core.records import Task
 from penin_core.suites import MIN_CONFIRM, Suite, seeded_order, source_of
+
+#: The ``source`` of a confirmation that users' feedback decides.
+FEEDBACK = "feedback"
 
 
 class Event(Protocol):
@@ -53,26 +59,31 @@ class Campaign:
     @property
     def proofs(self) -> int:
         """The number of confirmations that proved their claim, promoted or not."""
-        return sum(closing["proved"] is True for closing in (self.closed or {}).values())
+        return sum(self._proved(declared) for declared in self._on_tasks())
 
     @property
     def open(self) -> Mapping[str, Any] | None:
-        """The last declaration, if its confirmation was interrupted."""
-        if not self.declared or self.declared[-1]["t"] in (self.closed or {}):
-            return None
-        return self.declared[-1]
+        """The last declaration on tasks, if its confirmation was interrupted."""
+        last = next(reversed(self._on_tasks()), None)
+        return None if last is None or last["t"] in (self.closed or {}) else last
 
     def spent(self) -> frozenset[str]:
         """Return the marks of the tasks that cannot prove anything any more."""
         spent, asked = set(self.promoted_on), set[str]()
-        for declared in self.declared:
+        for declared in self._on_tasks():
             closing = (self.closed or {}).get(declared["t"], {})
             # One that stands open may have asked all that it declared.
             asked.update(declared.get("marks", ())[: closing.get("asked")])
-            if closing.get("proved") is True:
+            if self._proved(declared):
                 spent |= asked
                 asked.clear()
         return frozenset(spent)
+
+    def _on_tasks(self) -> list[Mapping[str, Any]]:
+        return [declared for declared in self.declared if declared.get("source") != FEEDBACK]
+
+    def _proved(self, declared: Mapping[str, Any]) -> bool:
+        return (self.closed or {}).get(declared["t"], {}).get("proved") is True
 
 
 def campaign_of(ledger: Events) -> Campaign:

@@ -1,8 +1,8 @@
 """A challenger on a small share of live traffic: who gets it, and when it is taken back.
 
-Every answer of the challenger is compared with the champion's answers that came since the one
-before. Each way of doing harm has an e-process of its own; together they take back a challenger
-that does none with probability at most ``ALPHA``, however long it runs and however often one looks.
+Answers of the challenger are compared with answers that the champion gave at the same time. Each
+way of doing harm has an e-process of its own; together they take back a challenger that does none
+with probability at most ``ALPHA``, however long it runs and however often one looks.
 Source: Waudby-Smith and Ramdas 2024, doi 10.1093/jrsssb/qkad009; the split: a hash of salt and key.
 """
 
@@ -10,37 +10,60 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self
 
-from penin_core.omega.evidence import EProcess, crossed
+from penin_core.omega.evidence import EProcess
 
-Arm = Literal["champion", "challenger"]
+from .streams import Arm, Block, Streams
+
+__all__ = ["ALPHA", "LEVELS", "Arm", "Monitor", "Outcome", "Verdict", "arm_of", "percentile"]
+
 Verdict = Literal["harmful", "safe", "inconclusive"]
 
 #: The chance of taking back a challenger that does no harm, and its shares.
 ALPHA = 0.01
 LEVELS = {
-    "errors": 0.004,
-    "error_limit": 0.001,
-    "utility": 0.002,
+    "errors": 0.003,
+    "error_limit": 0.0005,
+    "vetoes": 0.0005,
+    "utility": 0.003,
+    "feedback": 0.0005,
     "cost": 0.001,
-    "latency": 0.001,
+    "latency": 0.0005,
     "tail": 0.001,
 }
 #: Differences up to this are no harm.
 MARGIN = 0.01
 #: An error rate above this is harm, whatever the champion's is.
 ERROR_LIMIT = 0.05
-#: Safe: at most this much worse, shown at ``SAFE_ALPHA`` on so many requests.
-SAFE_MARGIN, SAFE_ALPHA, SAFE_REQUESTS = 0.05, 0.05, 50
+#: Safe: at most this much worse, each shown at ``SAFE_ALPHA``, on so many requests. Whether answers
+#: are good may be shown by scores or by feedback, which have half of it each.
+SAFE_MARGIN, SAFE_ALPHA, SAFE_REQUESTS = 0.05, 0.01, 50
+#: The share of slow answers is 0.05 by definition: so much more of them is too many.
+SAFE_TAIL = 0.03
 #: So many failures of the challenger in a row end it at once.
 MOST_FAILURES = 5
 #: The champion's 95th percentile is that of so many of its first answers.
-WARM_UP = 200
-#: At most so many answers of the champion stand against one of the challenger.
-_WAITING = 64
+WARM_UP = 500
+
+#: What can be shown in the challenger's favour, and by how much it may be worse all the same.
+FAVOURS = {
+    "no_more_errors": SAFE_MARGIN,
+    "no_worse": SAFE_MARGIN,
+    "liked": SAFE_MARGIN,
+    "no_dearer": SAFE_MARGIN,
+    "no_slower": SAFE_TAIL,
+    "gain": 0.0,
+}
+#: The harm that each of them is the opposite of, where outcomes show it.
+_OPPOSITES = {
+    "no_more_errors": "errors",
+    "no_worse": "utility",
+    "no_dearer": "cost",
+    "no_slower": "tail",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,20 +110,31 @@ def _relative(challenger: float, champion: float) -> float:
     return (challenger - champion) / total if total > 0 else 0.0
 
 
+def _processes(margins: Mapping[str, float]) -> dict[str, EProcess]:
+    return {name: EProcess(margin) for name, margin in margins.items()}
+
+
 @dataclass
 class Monitor:
-    """Watches one canary; ``verdict`` is None as long as nothing is known."""
+    """Watches one canary; ``verdict`` is None as long as nothing is known.
+
+    ``harms`` has an e-process for each way of doing harm, ``favours`` one for each claim in favour:
+    no more errors, no worse by score, by feedback, by cost and by slow answers, each within its
+    margin, and a gain in feedback.
+    """
 
     verdict: Verdict | None = None
     reason: str = ""
     champion: int = 0
     challenger: int = 0
     in_a_row: int = 0
-    harms: dict[str, EProcess] = field(default_factory=lambda: {h: EProcess() for h in LEVELS})
-    no_worse: EProcess = field(default_factory=lambda: EProcess(SAFE_MARGIN))
-    no_more_errors: EProcess = field(default_factory=lambda: EProcess(SAFE_MARGIN))
-    _since: list[Outcome] = field(default_factory=list)
-    _held: list[Outcome] = field(default_factory=list)
+    votes: dict[str, int] = field(default_factory=lambda: {"champion": 0, "challenger": 0})
+    harms: dict[str, EProcess] = field(
+        default_factory=lambda: _processes(dict.fromkeys(LEVELS, 0.0))
+    )
+    favours: dict[str, EProcess] = field(default_factory=lambda: _processes(FAVOURS))
+    _answers: Streams[Outcome] = field(default_factory=Streams)
+    _votes: Streams[float] = field(default_factory=Streams)
     _warm_up: list[float] = field(default_factory=list)
     _slow_ms: float | None = None
 
@@ -116,93 +150,168 @@ class Monitor:
         if arm == "champion":
             self._of_champion(outcome)
         else:
-            self.challenger += 1
-            self._stop_at_once(outcome)
-            self._held.append(outcome)
-        if self._held and self._since and not self.taken_back:
-            self._compare(self._held.pop(0))
+            self._of_challenger(outcome)
+        block = self._answers.add(arm, outcome)
+        if block is not None and not self.taken_back:
+            worse = _differences(block, self._slow_ms)
+            self._harmed({harm: _beyond(by, MARGIN) for harm, by in worse.items()})
+            for favour, harm in _OPPOSITES.items():
+                if harm in worse:
+                    self.favours[favour].take(-worse[harm])
+            self._look_for_safety()
 
-    def end(self) -> None:
+    def vote(self, arm: Arm, score: float) -> None:
+        """Take one user's feedback into account, a number in [0, 1].
+
+        Votes count once for each user: those of one user are no draws of their own.
+
+        Raises:
+            ValueError: ``score`` is not in [0, 1].
+        """
+        if not 0.0 <= score <= 1.0:
+            raise ValueError(f"score = {score!r} must lie in [0, 1]")
+        if self.taken_back:
+            return
+        self.votes[arm] += 1
+        if (block := self._votes.add(arm, score)) is not None:
+            gain = _mean(block.challenger) - _mean(block.champion)
+            self.favours["liked"].take(gain)
+            self.favours["gain"].take(gain)
+            self._harmed({"feedback": _beyond(-gain, MARGIN)})
+            self._look_for_safety()
+
+    def fail(self, reason: str) -> None:
+        """End it as harmful, at once: what was seen cannot be put into an outcome."""
+        if not self.taken_back:
+            self.verdict, self.reason = "harmful", reason
+
+    def end(self, reason: str = "") -> None:
         """Close without a verdict: silence is no success."""
         if self.verdict is None:
-            self.verdict = "inconclusive"
-            self.reason = f"{self.challenger} requests showed neither harm nor safety"
+            said = f"{self.challenger} requests showed neither harm nor safety"
+            self.verdict, self.reason = "inconclusive", reason or said
 
     def log_e(self) -> dict[str, float]:
         """Return the natural logarithm of every e-value, by what it speaks of."""
-        found = {name: process.log_e for name, process in self.harms.items()}
-        return {**found, "no_worse": self.no_worse.log_e, "no_more": self.no_more_errors.log_e}
+        return {name: made.log_e for name, made in {**self.harms, **self.favours}.items()}
+
+    def export_state(self) -> dict[str, Any]:
+        """Return all of it as JSON keeps it, to the last bit."""
+        plain = ("verdict", "reason", "champion", "challenger", "in_a_row", "votes", "_slow_ms")
+        return {
+            **{name: getattr(self, name) for name in plain},
+            "harms": {name: made.export_state() for name, made in self.harms.items()},
+            "favours": {name: made.export_state() for name, made in self.favours.items()},
+            "_answers": asdict(self._answers),
+            "_votes": asdict(self._votes),
+            "_warm_up": [*self._warm_up],
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Self:
+        """Return the monitor that ``export_state`` described.
+
+        Raises:
+            ValueError: it describes none.
+        """
+        try:
+            made = cls(**{name: state[name] for name in cls.__dataclass_fields__})
+            for group, known in (("harms", LEVELS), ("favours", FAVOURS)):
+                kept = {name: EProcess.from_state(state[group][name]) for name in known}
+                setattr(made, group, kept)
+            waiting = ([Outcome(**o) for o in state["_answers"][arm]] for arm in made.votes)
+            made._answers = Streams(*waiting)
+            made._votes = Streams(**state["_votes"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"this is no state of a canary: {error!r}") from error
+        return made
 
     def _of_champion(self, outcome: Outcome) -> None:
         self.champion += 1
-        self._since = [*self._since[1 - _WAITING :], outcome]
         if self._slow_ms is None and outcome.latency_ms is not None:
             self._warm_up.append(outcome.latency_ms)
             if len(self._warm_up) == WARM_UP:
-                self._slow_ms = percentile(self._warm_up, 0.95)
+                self._slow_ms, self._warm_up = percentile(self._warm_up, 0.95), []
 
-    def _stop_at_once(self, outcome: Outcome) -> None:
+    def _of_challenger(self, outcome: Outcome) -> None:
+        self.challenger += 1
         self.in_a_row = self.in_a_row + 1 if outcome.failed or outcome.vetoed else 0
         if self.in_a_row >= MOST_FAILURES:
-            self._harm(f"{self.in_a_row} requests in a row failed or were vetoed")
+            self.fail(f"{self.in_a_row} requests in a row failed or were vetoed")
+        else:
+            self._harmed({"error_limit": _beyond(float(outcome.failed), ERROR_LIMIT)})
 
-    def _compare(self, mine: Outcome) -> None:
-        others, self._since = self._since, []
-        for harm, difference in self._differences(mine, others):
-            log_e = self.harms[harm].update(difference)
-            if crossed(log_e, LEVELS[harm]):
-                self._harm(
-                    f"{harm}: shown at level {LEVELS[harm]} after {self.challenger} requests"
-                )
+    def _harmed(self, worse: Mapping[str, float]) -> None:
+        for harm, beyond in worse.items():
+            self.harms[harm].take(beyond)
+            if self.harms[harm].reached(LEVELS[harm]):
+                self.fail(f"{harm}: shown at level {LEVELS[harm]} after {self.challenger} requests")
                 return
-        self._look_for_safety(mine, others)
 
-    def _differences(self, mine: Outcome, others: Sequence[Outcome]) -> Iterator[tuple[str, float]]:
-        """Yield how much worse the challenger's answer was, between -1 and 1, for every harm."""
-        errors = [float(mine.failed) - float(other.failed) for other in others]
-        yield "errors", _beyond(errors, MARGIN)
-        yield "error_limit", _beyond([float(mine.failed)], ERROR_LIMIT)
-        for harm, worse in (
-            ("utility", [b - a for a, b in _pairs(mine.utility, [o.utility for o in others])]),
-            ("cost", [_relative(a, b) for a, b in _pairs(mine.cost_usd, _costs(others))]),
-            ("latency", [_relative(a, b) for a, b in self._latencies(mine, others)]),
-            ("tail", [self._slower(a) - self._slower(b) for a, b in self._tail(mine, others)]),
-        ):
-            if worse:
-                yield harm, _beyond(worse, MARGIN)
-
-    def _latencies(self, mine: Outcome, others: Sequence[Outcome]) -> list[tuple[float, float]]:
-        return _pairs(mine.latency_ms, [other.latency_ms for other in others])
-
-    def _tail(self, mine: Outcome, others: Sequence[Outcome]) -> list[tuple[float, float]]:
-        return [] if self._slow_ms is None else self._latencies(mine, others)
-
-    def _slower(self, latency_ms: float) -> float:
-        return float(self._slow_ms is not None and latency_ms > self._slow_ms)
-
-    def _look_for_safety(self, mine: Outcome, others: Sequence[Outcome]) -> None:
-        errors = [float(other.failed) - float(mine.failed) for other in others]
-        self.no_more_errors.update(sum(errors) / len(errors))
-        gains = [a - b for a, b in _pairs(mine.utility, [other.utility for other in others])]
-        if gains:
-            self.no_worse.update(sum(gains) / len(gains))
-        proved = (crossed(p.log_e, SAFE_ALPHA) for p in (self.no_worse, self.no_more_errors))
-        if self.verdict is None and self.challenger >= SAFE_REQUESTS and all(proved):
+    def _look_for_safety(self) -> None:
+        if self.verdict is not None or self.challenger < SAFE_REQUESTS or self._warm_up:
+            return
+        good = any(self._shown(name, SAFE_ALPHA / 2) for name in ("no_worse", "liked"))
+        # What nobody measures cannot be shown.
+        other = ("no_dearer", "no_slower")
+        fine = all(self._shown(name, SAFE_ALPHA) for name in other if self.favours[name].n)
+        if good and fine and self._shown("no_more_errors", SAFE_ALPHA):
             self.verdict = "safe"
             self.reason = f"no worse by more than {SAFE_MARGIN} on {self.challenger} requests"
 
-    def _harm(self, reason: str) -> None:
-        self.verdict, self.reason = "harmful", reason
+    def _shown(self, favour: str, alpha: float) -> bool:
+        return self.favours[favour].reached(alpha)
 
 
-def _pairs(mine: float | None, others: Sequence[float | None]) -> list[tuple[float, float]]:
-    return [] if mine is None else [(mine, other) for other in others if other is not None]
+Get = Callable[[Outcome], float | None]
 
 
-def _costs(outcomes: Sequence[Outcome]) -> list[float | None]:
-    return [outcome.cost_usd for outcome in outcomes]
+def _differences(block: Block[Outcome], slow_ms: float | None) -> dict[str, float]:
+    """Return by how much the challenger was worse, between -1 and 1, in each way of doing harm."""
+    found = {
+        "errors": _difference(block, lambda outcome: float(outcome.failed)),
+        "vetoes": _difference(block, lambda outcome: float(outcome.vetoed)),
+        "utility": _negated(_difference(block, lambda outcome: outcome.utility)),
+        "cost": _excess(block, lambda outcome: outcome.cost_usd),
+        "latency": _excess(block, lambda outcome: outcome.latency_ms),
+    }
+    if slow_ms is not None:
+        found["tail"] = _difference(block, lambda outcome: _slower(outcome.latency_ms, slow_ms))
+    return {harm: worse for harm, worse in found.items() if worse is not None}
 
 
-def _beyond(differences: Sequence[float], margin: float) -> float:
-    """Return by how much their mean exceeds ``margin``, scaled so that it stays in [-1, 1]."""
-    return (sum(differences) / len(differences) - margin) / (1.0 + margin)
+def _measured(block: Block[Outcome], get: Get) -> tuple[list[float], list[float]] | None:
+    """Return what both sides measured; None where one of them has nothing."""
+    mine = [value for outcome in block.challenger if (value := get(outcome)) is not None]
+    others = [value for outcome in block.champion if (value := get(outcome)) is not None]
+    return (mine, others) if mine and others else None
+
+
+def _difference(block: Block[Outcome], get: Get) -> float | None:
+    """Return the challenger's mean less the champion's."""
+    found = _measured(block, get)
+    return None if found is None else _mean(found[0]) - _mean(found[1])
+
+
+def _excess(block: Block[Outcome], get: Get) -> float | None:
+    """Return the mean of (c - c0) / (c + c0) over all pairs of the block."""
+    if (found := _measured(block, get)) is None:
+        return None
+    return _mean([_relative(mine, other) for mine in found[0] for other in found[1]])
+
+
+def _negated(value: float | None) -> float | None:
+    return None if value is None else -value
+
+
+def _slower(latency_ms: float | None, slow_ms: float) -> float | None:
+    return None if latency_ms is None else float(latency_ms > slow_ms)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _beyond(difference: float, margin: float) -> float:
+    """Return by how much it exceeds ``margin``, scaled so that it stays in [-1, 1]."""
+    return (difference - margin) / (1.0 + margin)

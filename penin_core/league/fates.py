@@ -30,9 +30,13 @@ def fate_entries(
     """
     if champion is None or champion.run_id is None or not (steps := ledger.events("TUNE")):
         return []
+    version = ledger.run(champion.run_id)["param_version"]
+    if version is None:
+        # Nobody knows which parameters answer for it.
+        return []
     again = fate == "promoted" and ledger.entry(champion.idx).kind == "ROLLBACK"
     forced = any(e.body["run_id"] == champion.run_id for e in ledger.events("OVERRIDE"))
-    tuner, version = restored(ledger, {}), ledger.run(champion.run_id)["param_version"]
+    tuner = restored(ledger, {})
     before = tuner.export_state()
     frozen = tuner.note_outcome(fate, min(version, tuner.version))
     if again or forced or tuner.export_state() == before:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from penin_core.canonical import digest
 from penin_core.engine.wire import Engine
@@ -46,13 +47,14 @@ async def try_on_traffic(
     fraction: float,
     duration_s: float,
     score: Score | None = None,
+    stamp: Mapping[str, Any] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> CanaryReport:
     """Send a share of ``traffic`` to the challenger until it harms, time is up or traffic ends.
 
     Both ends are entries of the ledger. The champion stays what it is, whatever comes out: a
     canary that survives is evidence of safety and of nothing else. ``score`` says how good an
-    answer is, in [0, 1], or None where it cannot tell.
+    answer is, in [0, 1], or None where it cannot tell. ``stamp`` is repeated in both entries.
 
     Raises:
         ValueError: ``fraction`` is not in (0, 1), or ``duration_s`` is not above 0.
@@ -70,6 +72,7 @@ async def try_on_traffic(
         "challenger": challenger.hash,
         "fraction": fraction,
         "levels": LEVELS,
+        **(stamp or {}),
     }
     ledger.record_event("CANARY_START", about)
     monitor, ends, left = Monitor(), clock() + duration_s, iter(traffic)

@@ -1,0 +1,91 @@
+"""Promotions and rollbacks under load: how soon they take effect, and how many requests they drop.
+
+``python bench/gateway_switch.py [--requests 20000] [--switches 40]``: the champion moves back and
+forth, by entries of the ledger, while requests are sent over eight connections; an answer quotes
+the instruction that it was given. Printed: the time from the moment that the pointer was replaced
+to the begin of the first request that the new champion answers, and to the begin of the last one
+that still the old one answers. Goals: 50 ms, and no request dropped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import gateway_parts as parts
+
+#: Moves the champion so often, and prints the time at which the pointer was in place.
+MOVER = """
+import sys, time
+from pathlib import Path
+from penin_core import Configuration, LeagueOrchestrator, WORMLedger
+state, moves = Path(sys.argv[1]), int(sys.argv[2])
+with WORMLedger(state / "ledger.db") as ledger:
+    league = LeagueOrchestrator(state, ledger)
+    for move in range(moves):
+        time.sleep(float(sys.argv[3]))
+        kind, system = ("PROMOTE", "B") if move % 2 == 0 else ("ROLLBACK", "A")
+        config = Configuration(provider="compatible", model="mock", system=system)
+        body = {"config": config.model_dump(mode="json"), "config_hash": config.hash}
+        body |= {"run_id": f"run-{move}", "previous_run_id": None, "reason": "bench"}
+        ledger.record_event(kind, body)
+        league.champion()
+        print(time.perf_counter(), system, flush=True)
+"""
+
+
+def main() -> None:
+    """Run the load and the moves, and print how they met."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--switches", type=int, default=40)
+    asked = parser.parse_args()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        upstream, port = parts.free_port(), parts.free_port()
+        stack.enter_context(parts.running(parts.part("upstream", upstream), upstream))
+        settings = parts.project(folder, upstream)
+        command = parts.penin("serve", "--config", settings, "--port", port)
+        stack.enter_context(parts.running(command, port))
+        content = parts.request(port, json.dumps(parts.QUESTION).encode())
+        rate = asyncio.run(parts.load(port, content, 1000, 8)).rate
+        pause = asked.requests / rate / (asked.switches + 2)
+        words = [sys.executable, "-c", MOVER, str(folder / ".penin")]
+        words += [str(asked.switches), f"{pause:.3f}"]
+        moving = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        found = asyncio.run(parts.load(port, content, asked.requests, 8, b'"content":"['))
+        moves = [line.split() for line in moving.communicate()[0].splitlines()]
+    report(found, [(float(at), system) for at, system in moves], asked.requests)
+
+
+def report(found: parts.Load, moves: list[tuple[float, str]], count: int) -> None:
+    """Print how soon each move took effect."""
+    answers = sorted((began, text[0]) for began, _, text in found.answers)
+    first, last = [], []
+    ends = [at for at, _ in moves[1:]] + [float("inf")]
+    for (at, system), end in zip(moves, ends, strict=True):
+        new = [began - at for began, text in answers if at <= began < end and text == system]
+        old = [began - at for began, text in answers if at <= began < end and text != system]
+        if new:
+            first.append(max(0.0, 1000 * min(new)))
+            last.append(1000 * max(old, default=0.0))
+    print(
+        f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, {found.rate:.0f} req/s"
+    )
+    print(f"{count} requests, {len(found.failures)} dropped {found.failures[:1]}")
+    print(f"{len(first)} of {len(moves)} moves seen under load")
+    for name, values in (("first by the new", first), ("last by the old", last)):
+        ordered = sorted(values)
+        middle, most = ordered[len(ordered) // 2], ordered[-1]
+        print(f"{name} champion: median {middle:.1f} ms, most {most:.1f} ms after the move")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Live experiments: a challenger on real traffic, taken back or proved; traffic as tasks."""

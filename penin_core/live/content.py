@@ -1,0 +1,170 @@
+"""What a request and its answer say: as a task that verifiers can look at, and fit to be kept."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from pydantic import ValidationError
+
+from penin_core.contracts import Evaluator
+from penin_core.errors import SettingsError
+from penin_core.league.canary import Outcome
+from penin_core.leaks import texts_in
+from penin_core.records import Completion, Message, Task
+
+from .served import Served
+
+log = logging.getLogger(__name__)
+
+Redact = Callable[[str], str]
+
+#: What stands in place of what ``redact_patterns`` take out.
+REDACTED = "[redacted]"
+
+
+def suited(evaluators: Iterable[Evaluator]) -> tuple[Evaluator, ...]:
+    """Return those that need neither a reference nor another answer: verifiers, and harm."""
+    return tuple(
+        e
+        for e in evaluators
+        if (e.verifies or e.role == "harm")
+        and type(e).variants is Evaluator.variants
+        and type(e).judge is Evaluator.judge
+    )
+
+
+def conversation(messages: Sequence[Mapping[str, Any]]) -> tuple[str, tuple[Message, ...]] | None:
+    """Return the instructions and the turns of a request; None where it is more than plain text.
+
+    The last turn is the user's.
+    """
+    system, turns = list[str](), list[Message]()
+    for message in messages:
+        text = _plain(message)
+        if text is None:
+            return None
+        if message["role"] in ("system", "developer"):
+            system.append(text)
+        else:
+            turns.append(Message(role=message["role"], content=text))
+    return ("\n".join(system), tuple(turns)) if turns and turns[-1].role == "user" else None
+
+
+def _plain(message: Mapping[str, Any]) -> str | None:
+    """Return the text of one message, None where it has anything else."""
+    roles, content = ("system", "developer", "user", "assistant"), message.get("content")
+    if message.get("role") not in roles or message.get("tool_calls"):
+        return None
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list) or not content:
+        return None
+    found = (part.get("text") for part in content if isinstance(part, Mapping))
+    texts = [text for text in found if isinstance(text, str)]
+    return "\n".join(texts) if len(texts) == len(content) else None
+
+
+def task_of(served: Served) -> Task:
+    """Return the request as a task without an expected answer."""
+    found = conversation(served.messages)
+    if found is None:
+        # What is no plain conversation is one text, so that an answer may quote it.
+        return Task(id=served.request_id[:200], input="\n".join(texts_in(served.messages)))
+    system, turns = found
+    return Task(
+        id=served.request_id[:200], system=system, messages=turns[:-1], input=turns[-1].content
+    )
+
+
+def outcome_of(served: Served, evaluators: Sequence[Evaluator]) -> Outcome:
+    """Return what became of a request, as far as anybody can tell without a reference.
+
+    Utility is the mean of the verifiers that apply, 0 for a failed call; an answer that harms is
+    vetoed. A verifier that fails says nothing, one that looks for harm vetoes; the log names both.
+    """
+    scores, harms = list[float](), list[float]()
+    if served.failed:
+        scores = [0.0] * any(evaluator.verifies for evaluator in evaluators)
+    elif (task := _readable(served)) is not None:
+        answer = Completion(text=served.text, model="live", tokens_in=0, tokens_out=0)
+        for evaluator in evaluators:
+            if (score := _score(evaluator, task, answer)) is not None:
+                (harms if evaluator.role == "harm" else scores).append(score)
+    return Outcome(
+        failed=served.failed,
+        vetoed=any(harms),
+        utility=fmean(scores) if scores else None,
+        cost_usd=served.cost_usd,
+        latency_ms=served.latency_ms,
+    )
+
+
+def _readable(served: Served) -> Task | None:
+    try:
+        return task_of(served)
+    except (ValidationError, TypeError, AttributeError, KeyError) as error:
+        log.warning("request %s cannot be read: %r", served.request_id, error)
+        return None
+
+
+def _score(evaluator: Evaluator, task: Task, answer: Completion) -> float | None:
+    try:
+        score = float(evaluator.score(task, (answer,))) if evaluator.applies(task) else None
+    except Exception as error:
+        log.warning("evaluator %s failed on live traffic: %r", evaluator.name, error)
+        return 1.0 if evaluator.role == "harm" else None
+    return score if score is not None and 0.0 <= score <= 1.0 else None
+
+
+def redaction(evaluators: Sequence[Evaluator], patterns: Sequence[str]) -> Redact:
+    """Return what takes out of a text all that must not be kept.
+
+    Raises:
+        SettingsError: a pattern is no regular expression.
+    """
+    compiled = []
+    for pattern in patterns:
+        try:
+            compiled.append(re.compile(pattern))
+        except re.error as error:
+            raise SettingsError(
+                f"live.redact_patterns: {pattern!r} is no regular expression: {error}",
+                hint="correct it: nothing is kept of the traffic that could not be redacted",
+            ) from error
+
+    def redact(text: str) -> str:
+        for evaluator in evaluators:
+            text = evaluator.redact(text)
+        for pattern in compiled:
+            text = pattern.sub(REDACTED, text)
+        return text
+
+    return redact
+
+
+def kept(served: Served, redact: Redact) -> dict[str, Any] | None:
+    """Return what may be kept of a request, redacted; None where there is nothing to keep.
+
+    Kept are plain conversations that were answered whole. Whatever the redaction raises, nothing
+    is kept.
+    """
+    if served.failed or not served.text.strip() or served.finish != "stop":
+        return None
+    try:
+        if (found := conversation(served.messages)) is None:
+            return None
+        system, turns = found
+        answer = redact(served.text)
+        return {
+            "system": redact(system),
+            "messages": [{"role": m.role, "content": redact(m.content)} for m in turns],
+            "answer": answer,
+            "cut": answer != served.text,
+        }
+    except Exception as error:
+        log.warning("request %s is not kept: %r", served.request_id, error)
+        return None

@@ -1,0 +1,1 @@
+"""Serving: the champion answers live traffic, and a promotion takes effect at once."""

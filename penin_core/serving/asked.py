@@ -1,0 +1,111 @@
+"""One request on its way: who answers it, what it came to, and its copy for a shadow."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from penin_core.errors import BudgetExceeded, PeninError, ProviderRateLimited
+from penin_core.live.served import Assignment, Served
+
+from .models import Models
+from .pieces import Road, Tally
+from .questions import Question
+from .refusals import Refusal
+
+#: So many copies are answered at a time; more are not made.
+MOST_COPIES = 16
+
+
+@dataclass(slots=True)
+class Asked:
+    """A request, who answers it, and the way there; ``told`` says that it is recorded already."""
+
+    question: Question
+    assignment: Assignment
+    road: Road
+    provider: str
+    shadow: bool = False
+    told: bool = False
+    tally: Tally = field(default_factory=Tally)
+    started: float = field(default_factory=time.perf_counter)
+
+    def served(self) -> Served:
+        """Return what became of it: it was answered."""
+        question, tally = self.question, self.tally
+        return Served(
+            request_id=question.id,
+            key=question.key,
+            assignment=self.assignment,
+            shadow=self.shadow,
+            messages=question.turns,
+            text=tally.text,
+            cost_usd=tally.micro_usd / 1_000_000,
+            latency_ms=1000.0 * (time.perf_counter() - self.started),
+            finish=tally.finish,
+            consent=question.consent,
+        )
+
+    def failed(self, error: PeninError | Refusal) -> Served | None:
+        """Return what became of it, None where the configuration is not to blame."""
+        if isinstance(error, Refusal):
+            blamed = error.status >= 500
+        else:
+            blamed = not isinstance(error, BudgetExceeded | ProviderRateLimited)
+        return failed(self.question, self.assignment, shadow=self.shadow) if blamed else None
+
+
+def failed(question: Question, assignment: Assignment, *, shadow: bool = False) -> Served:
+    """Return the record of a request that a configuration could not answer."""
+    return Served(question.id, question.key, assignment, shadow, failed=True)
+
+
+class Shadows:
+    """Has copies of requests answered in the background, and forgets the answers."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def ask(
+        self,
+        models: Models,
+        question: Question,
+        assignment: Assignment,
+        record: Callable[[Served], None],
+    ) -> None:
+        """Have one copy answered, unless too many are on their way."""
+        if len(self._tasks) < MOST_COPIES:
+            task = asyncio.ensure_future(_copied(models, question, assignment, record))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def aclose(self) -> None:
+        """Give up the copies that are on their way."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def _copied(
+    models: Models,
+    question: Question,
+    assignment: Assignment,
+    record: Callable[[Served], None],
+) -> None:
+    config = assignment.shadow
+    assert config is not None
+    road = await models.other(config)
+    if isinstance(road, PeninError):
+        record(failed(question, assignment, shadow=True))
+        return
+    copy = Asked(question, assignment, road, config.provider, shadow=True)
+    served: Served | None
+    try:
+        await road.ask(question, copy.tally)
+        served = copy.served()
+    except (PeninError, Refusal) as error:
+        served = copy.failed(error)
+    if served is not None:
+        record(served)

@@ -1,0 +1,105 @@
+"""The models that may be asked: providers, connections and worker, made when first needed."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from penin_core.chat_completions import ChatCompletionsProvider
+from penin_core.contracts import HttpProvider, LocalProvider
+from penin_core.engine.books import Books
+from penin_core.engine.budget import Budget
+from penin_core.errors import PeninError, PluginInvalid
+from penin_core.ledger.trained import trained_folder
+from penin_core.project import Project
+from penin_core.records import Configuration
+
+from .here import Batches, Forgetful, Here
+from .passing import Passing, passes
+from .pieces import Road
+from .telling import Telling
+from .till import Till
+from .upstream import Upstream
+
+#: Configurations that are tried, and that stay ready to be asked.
+MOST_OTHERS = 16
+
+
+class Models:
+    """Finds the road to a configuration. Roads to one service share its connections.
+
+    ``road`` may be called from any thread, one at a time; roads are used on one event loop.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        state, daily_usd = project.state, project.settings.budget.daily_usd
+        budget = Budget(state / "budget.db", daily_usd)
+        self._till = Till(budget)
+        self._books = Books(budget, Forgetful(state / "cache" / "none.db"), None)
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="penin-local")
+        self._upstreams: dict[str, Upstream] = {}
+        self._batches: dict[str, Batches] = {}
+        self._others: dict[str, Road | PeninError] = {}
+        self._making = threading.Lock()
+
+    def road(self, config: Configuration) -> Road:
+        """Return the way to ask with ``config``.
+
+        Raises:
+            PluginError: there is no such provider.
+            ProviderError: it does not know the model, its price, or cannot write its requests.
+            SettingsError: the provider's base URL is unusable.
+        """
+        with self._making:
+            provider = self._project.provider(config.provider)
+            if isinstance(provider, LocalProvider):
+                provider.capabilities(config.model)
+                return Here(config, self._batched(config.provider, provider))
+            if isinstance(provider, HttpProvider):
+                return self._remote(config, provider)
+        raise PluginInvalid(f"provider '{config.provider}' is of no kind that can be asked")
+
+    async def other(self, config: Configuration) -> Road | PeninError:
+        """Return the way to ask with a configuration that is tried, or why there is none."""
+        found = self._others.get(config.hash)
+        if found is None:
+            try:
+                found = await asyncio.to_thread(self.road, config)
+            except PeninError as error:
+                found = error
+            if len(self._others) >= MOST_OTHERS:
+                self._others.clear()
+            self._others[config.hash] = found
+        return found
+
+    async def aclose(self) -> None:
+        """Close connections and worker; settle what was spent."""
+        for upstream in self._upstreams.values():
+            await upstream.aclose()
+        self._worker.shutdown(wait=True, cancel_futures=True)
+        await self._till.aclose()
+        await self._books.settled()
+        await self._books.close()
+
+    def _batched(self, name: str, provider: LocalProvider) -> Batches:
+        if name not in self._batches:
+            self._batches[name] = Batches(
+                provider,
+                self._books,
+                self._worker,
+                lambda adapter: trained_folder(self._project.state, adapter),
+            )
+        return self._batches[name]
+
+    def _remote(self, config: Configuration, provider: HttpProvider) -> Road:
+        name = config.provider
+        if name not in self._upstreams:
+            hosts = self._project.settings.network.private_hosts
+            self._upstreams[name] = Upstream(provider, private_hosts=hosts)
+        upstream = self._upstreams[name]
+        price = self._project.settings.prices.get(f"{name}:{config.model}")
+        if isinstance(provider, ChatCompletionsProvider) and passes(config, provider):
+            return Passing(config, provider, upstream, self._till, price)
+        return Telling(config, provider, upstream, self._till, price)

@@ -1,0 +1,148 @@
+"""The till: calls are paid out of a float, so that none waits for the disk.
+
+A float is one reservation of the budget, big enough for many calls. It counts as spent until it is
+settled: what a killed process had in hand is never spent twice. Amounts are integer micro-USD.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from penin_core.engine.budget import Budget
+from penin_core.engine.commits import Commits
+from penin_core.engine.money import End, Wish
+from penin_core.errors import BudgetExceeded
+
+#: A float pays for so many calls, but holds no more than this share of the limit of a day.
+CALLS, SHARE = 64, 0.02
+#: After so long it is settled, so that others see what was spent.
+AGE_S = 5.0
+#: What the budget's file says a reservation of ours is for.
+_KEY = "serving"
+
+
+@dataclass
+class Float:
+    """A reservation in hand: what is left of it, what was spent, and the calls still out."""
+
+    number: int
+    left: int
+    spent: int = 0
+    out: int = 0
+    used: bool = False
+
+
+@dataclass(slots=True)
+class Slip:
+    """What one call may cost; ``spent`` is set when it is known, else all of it is charged."""
+
+    bound: int
+    purse: Float | None
+    spent: int | None = None
+
+
+class Till:
+    """Pays for the calls of one event loop out of a budget that other processes share."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._most = int(budget.limit_today * SHARE)
+        self._written: Commits[End | Wish, int] = Commits("penin-till", self._write)
+        self._float: Float | None = None
+        self._filling: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def hold(self, bound: int) -> Slip:
+        """Hold money for a call; give the slip to ``settle`` when the call is over.
+
+        Raises:
+            BudgetExceeded: the budget is used up; nothing is held.
+            StateError: the budget cannot be written.
+        """
+        return Slip(bound, await self._take(bound) if bound else None)
+
+    def settle(self, slip: Slip) -> None:
+        """Charge what the slip says."""
+        purse = slip.purse
+        if purse is None:
+            return
+        spent = slip.bound if slip.spent is None else slip.spent
+        purse.left += slip.bound - spent
+        purse.spent += spent
+        purse.out -= 1
+        self._close_if_done(purse)
+
+    async def aclose(self) -> None:
+        """Settle what is in hand."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._filling is not None:
+            await asyncio.wait([self._filling])
+        self._replace(None)
+        await self._written.close()
+
+    async def _take(self, bound: int) -> Float:
+        while (purse := self._float) is None or purse.left < bound:
+            if self._filling is not None and not self._filling.done():
+                await asyncio.wait([self._filling])
+            else:
+                # Shielded: a reservation that nobody waits for any more would never be settled.
+                await asyncio.shield(self._start(bound))
+        purse.left -= bound
+        purse.out += 1
+        purse.used = True
+        return purse
+
+    def _start(self, bound: int) -> asyncio.Task[None]:
+        self._filling = asyncio.ensure_future(self._fill(bound))
+        self._filling.add_done_callback(_seen)
+        return self._filling
+
+    async def _fill(self, bound: int) -> None:
+        """Put a new float in place of the old; where the budget is short, one for this call."""
+        size = max(bound, min(CALLS * bound, self._most))
+        try:
+            number = await self._written.add(Wish(size, _KEY))
+        except BudgetExceeded:
+            # What is left in hand may be what is missing here.
+            self._replace(None)
+            size = bound
+            number = await self._written.add(Wish(size, _KEY))
+        purse = Float(number, size)
+        self._replace(purse)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(AGE_S, self._age, purse, bound)
+
+    def _age(self, purse: Float, bound: int) -> None:
+        """Renew a float that was used, let one go that was not."""
+        if purse is not self._float or (self._filling is not None and not self._filling.done()):
+            return
+        if purse.used:
+            self._start(bound)
+        else:
+            self._replace(None)
+
+    def _replace(self, purse: Float | None) -> None:
+        old, self._float = self._float, purse
+        if old is not None:
+            self._close_if_done(old)
+
+    def _close_if_done(self, purse: Float) -> None:
+        if purse is not self._float and not purse.out:
+            # Nobody waits for it: until it is on the disk, the money counts as reserved.
+            self._written.add(End(purse.number, purse.spent))
+
+    def _write(self, items: Sequence[End | Wish]) -> list[int | Exception]:
+        ends = [item for item in items if isinstance(item, End)]
+        wishes = [item for item in items if isinstance(item, Wish)]
+        ended, made = self._budget.apply(ends, wishes)
+        problems, numbers = iter(ended), iter(made)
+        return [(next(problems) or 0) if isinstance(item, End) else next(numbers) for item in items]
+
+
+def _seen(filling: asyncio.Task[None]) -> None:
+    if not filling.cancelled():
+        filling.exception()
