@@ -19,6 +19,7 @@ from penin_core.builtin import BUILTIN_PLUGINS
 from penin_core.cli import COMMANDS, penin
 from penin_core.contracts import CONTRACTS
 from penin_core.ledger.rows import EVENT_KINDS
+from penin_core.omega.evidence import campaign_alpha, smallest_provable_gain
 from penin_core.plugins import Plugins
 from penin_core.records import Configuration, Task
 from penin_core.settings import (
@@ -27,6 +28,7 @@ from penin_core.settings import (
     EvolveSettings,
     GuardSettings,
     LedgerSettings,
+    LiveSettings,
     Margins,
     NetworkSettings,
     Settings,
@@ -54,6 +56,7 @@ TABLES = {
     "[budget]": BudgetSettings,
     "[guards]": GuardSettings,
     "[ledger]": LedgerSettings,
+    "[live]": LiveSettings,
     "[network]": NetworkSettings,
 }
 
@@ -173,6 +176,34 @@ def test_every_package_carries_the_same_licence():
         assert (package / "LICENSE").read_text(encoding="utf-8") == text
 
 
+def test_the_smallest_gains_that_can_be_shown_are_computed():
+    shown = [
+        row for row in rows((DOCS / "bring-your-tasks.md").read_text("utf-8")) if len(row) == 2
+    ]
+    assert len(shown) == 5
+    for tasks, points in shown:
+        gain = smallest_provable_gain(int(tasks), campaign_alpha(1))
+        assert points == f"{100 * gain:.1f} points"
+
+
+def test_every_picture_is_there_is_small_and_says_what_it_shows():
+    shown = {
+        match[2]
+        for page in PAGES
+        for match in re.finditer(r"!\[([^\]]{20,})\]\(assets/(\S+)\)", prose(page))
+    }
+    assert shown == {path.name for path in (DOCS / "assets").iterdir()}
+    assert all((DOCS / "assets" / name).stat().st_size < 100_000 for name in shown)
+
+
+def test_every_workflow_calls_what_is_pinned_and_asks_for_few_rights():
+    for workflow in (ROOT / ".github" / "workflows").glob("*.yml"):
+        text = workflow.read_text(encoding="utf-8")
+        used = re.findall(r"uses: (\S+)", text)
+        assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", one) for one in used), workflow
+        assert re.search(r"^permissions:", text, re.MULTILINE)
+
+
 # Links and navigation
 
 
@@ -196,7 +227,7 @@ def test_links_resolve(page):
 
 
 def test_navigation_names_every_page_once():
-    listed = re.findall(r"^  - .+: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.M)
+    listed = re.findall(r"^ +- .+: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.M)
     assert sorted(listed) == sorted(page.name for page in DOCS.glob("*.md"))
 
 

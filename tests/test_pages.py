@@ -1,20 +1,32 @@
 """The pages: what they say is what was recorded, and nothing that was recorded becomes a page."""
 
 import json
+import math
 import re
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from penin_core import Configuration, Views, WORMLedger
 from penin_core.cli import penin
+from penin_core.engine.budget import Budget
 from penin_core.ledger.artifacts import write_run
+from penin_core.ledger.checkpoints import read_kept, seal
+from penin_core.ledger.proofs import TlogProof
+from penin_core.live.experiment import Experiment
 from penin_core.omega.evidence import log_e_path
 from penin_core.omega.tuner import DEFAULTS
 from penin_core.pages import charts, shell
 from penin_core.pages.difference import configurations
+from penin_core.pages.evidence import e_value
 from penin_core.pages.markup import Markup, address, clipped, element, text
+from penin_core.pages.money import spend
+from penin_core.pages.needs import needs
+from penin_core.pages.reading import Run
 from penin_core.pages.report import report
 from penin_core.pages.style import STYLE
 
@@ -22,10 +34,11 @@ HOSTILE = (
     "\"'><img src=x onerror=alert(1)></pre></script><script>alert(1)</script>javascript:alert(1)"
 )
 ELEMENTS = """html head meta link title body main header nav a footer section div h1 h2 h3 p pre
-code strong span ul li dl dt dd table caption thead tbody tr th td ins del figure figcaption svg
-desc rect line text polyline circle path style"""
+code strong span ul ol li details summary dl dt dd table caption thead tbody tr th td ins del
+figure figcaption svg desc rect line text polyline circle path style"""
 ATTRIBUTES = """lang charset name content rel href http-equiv id class role aria-label tabindex
-scope aria-labelledby aria-current viewbox x y x1 x2 y1 y2 cx cy r d points width height"""
+scope aria-labelledby aria-current aria-hidden data-label viewbox x y x1 x2 y1 y2 cx cy r rx d dy
+points width height"""
 
 
 class Outline(HTMLParser):
@@ -74,6 +87,13 @@ class Recorded:
             )
             self.record(ledger, "base-0001", "baseline", self.old, 0.0)
             self.record(ledger, "chal-0001", "challenger", self.new, 1.0, self.detail())
+            about = {"experiment": words, "champion": words, "challenger": words, "fraction": 0.25}
+            levels = {words: 0.001, "utility": 0.002}
+            ledger.record_event("CANARY_START", {**about, "levels": levels})
+            found = {"log_e": {"utility": 3.0, words: -1.0, "no_worse": 9.0}, "reason": words}
+            asked = {"champion_requests": 300, "challenger_requests": 100}
+            end = {**about, **asked, "levels": levels, **found, "verdict": words}
+            ledger.record_event("CANARY_STOP", end)
 
     def ledger(self):
         return WORMLedger(self.state / "ledger.db")
@@ -88,10 +108,11 @@ class Recorded:
         words = self.words
         return {
             "champion": self.old.hash,
+            "axes": ["U", "C"],
             "origin": words,
             "note": words,
             "before": {"U": 0.5, "S": 0.5, "C": 0.4, "L": None},
-            "worst_axis": "C",
+            "worst_axis": "axis C",
             "params": {"tau": 0.6, "beta_min": 0.02},
             "raw": {"S": {"ece": 0.125}},
             "not_applied": [words],
@@ -133,6 +154,13 @@ class Recorded:
         files["responses.jsonl"] = "\n".join(map(json.dumps, rows))
         if detail:
             files["pairs.jsonl"] = "\n".join(map(json.dumps, pairs))
+            champion = {"U": 0.5, "C": 0.4, "groups": {self.words: 0.9}}
+            margins = {"U": 0.05, "S": 0.05, "C": 0.2, "L": 0.05, "group": 0.05}
+            trial = {"champion": champion, "margins": margins, "lost": 0.0}
+            measured = {"U": utility, "C": 0.45, "groups": {self.words: 0.8}}
+            gate = {"ok": True, "reason": self.words, "value": 0.125, "threshold": 0.1}
+            files["trial.json"], files["evaluation.json"] = map(json.dumps, (trial, measured))
+            files["gates.json"] = json.dumps([{"guard": self.words, "details": {self.words: gate}}])
         manifest = write_run(self.state, run_id, {n: t.encode() for n, t in files.items()})
         ledger.record_run(
             {
@@ -167,6 +195,7 @@ PAGES = {
     "baseline": lambda views: views.run("base-0001"),
     "compare": lambda views: views.compare("base-0001", "chal-0001"),
     "lineage": lambda views: views.lineage(),
+    "canary": lambda views: views.canary(),
     "tuner": lambda views: views.tuner(),
     "ledger": lambda views: views.ledger(),
     "missing": lambda views: views.missing(),
@@ -273,17 +302,44 @@ def test_long_text_is_cut_and_says_so():
 def test_the_page_of_a_run_says_why(plain):
     page = said(plain.views().run("chal-0001").body)
     assert "Not promoted: the champion stays plain" in page
-    assert "C (cost)" in page
-    assert "score 0.550, tau 0.600" in page
+    assert "worst axis C (cost)" in page
+    assert "score no 0.550 at least τ = 0.600" in page
+    assert "gain in L∞ yes +0.125 at least β_min = 0.020" in page
+    assert "guard plain no veto: plain agrees" in page
+    assert "evidence no not proved on 6 tasks proof of “better”, at error 0.025" in page
+    assert "no axis or group much worse no group 'plain': loses 0.100 loses at most 0.05" in page
+    assert "1 of 5 conditions hold" in page
+    assert "plain: plain yes 0.125 plain" in page
     assert "U utility 0.500 1.000 +0.500" in page
     assert "4 won, 1 lost, 0 with an error" in page
     assert "-0.100 to +0.900" in page
     assert "plain veto plain" in page
 
 
+@pytest.mark.parametrize(
+    ("utility", "lost", "shown"),
+    [
+        (0.48, 0.0, "yes axis U: loses 0.020 loses at most 0.05"),
+        (0.48, 0.04, "no axis U: loses 0.020 loses at most 0.01"),
+        (0.58, 0.9, "yes axis U: gains 0.080 loses at most 0"),
+    ],
+)
+def test_what_earlier_champions_lost_is_taken_off_the_margin(utility, lost, shown):
+    case = {
+        "champion": {"U": 0.5},
+        "margins": {"U": 0.05, "S": 0.05, "C": 0.2, "L": 0.05, "group": 0.05},
+        "lost": lost,
+    }
+    files = {"trial.json": json.dumps(case), "evaluation.json": json.dumps({"U": utility})}
+    row = {"kind": "challenger", "score": 0.7, "delta_linf": 0.1}
+    run = Run(row, "", {"axes": ["U"]}, {name: text.encode() for name, text in files.items()})
+    assert f"no axis or group much worse {shown}" in said(needs(run))
+
+
 def test_the_evidence_is_drawn_as_the_kernel_computes_it(plain):
     page = plain.views().run("chal-0001").body
-    assert f"After 6 tasks log e is {log_e_path((1, 1, -1, 1, 0, 1))[-1]:.2f}; 3.69 has" in page
+    e_value = math.exp(log_e_path((1, 1, -1, 1, 0, 1))[-1])
+    assert f"After 6 tasks the e-value is {e_value:.3g}; 40 has to be reached once." in page
     drawn = re.search(r'<polyline points="([^"]+)" class="new"/>', page)[1]
     assert len(drawn.split()) == 7
 
@@ -302,16 +358,27 @@ def test_calibration_is_drawn_where_there_is_confidence(plain):
 def test_the_overview_says_who_is_champion_and_what_the_last_cycle_did(plain):
     page = said(plain.views().overview().body)
     assert "model p:m" in page
-    assert "by BOOTSTRAP why plain" in page
-    assert "rollback +0.125 C plain" in page
+    assert "made champion by BOOTSTRAP because plain" in page
+    assert "rollback +0.125 C (cost) plain" in page
     assert "limit of the day $5.00" in page
-    assert "The ledger verifies: 4 entries" in page
+    assert "The ledger verifies: 6 entries" in page
 
 
 def test_three_clicks_lead_from_the_first_page_to_why(plain):
     views = plain.views()
     assert "/run/chal-0001" in Outline(views.overview().body).links
     assert "/compare/base-0001/chal-0001" in Outline(views.run("chal-0001").body).links
+
+
+def test_a_run_is_compared_with_the_champion_of_now_where_that_is_another_one(tmp_path):
+    recorded = Recorded(tmp_path)
+    with recorded.ledger() as ledger:
+        recorded.record(ledger, "late-0001", "challenger", recorded.new, 0.9)
+        body = {"config": recorded.new.model_dump(mode="json"), "config_hash": recorded.new.hash}
+        ledger.record_event("PROMOTE", {**body, "run_id": "late-0001", "reason": "better"})
+    views = recorded.views()
+    assert "/compare/late-0001/chal-0001" in Outline(views.run("chal-0001").body).links
+    assert not any("now" in word for word in Outline(views.run("late-0001").body).words)
 
 
 def test_a_part_of_an_id_is_enough(plain):
@@ -342,7 +409,10 @@ def test_a_rollback_is_drawn_as_an_arc_and_told_in_the_table(tmp_path):
             ledger.record_event(kind, {**body, "run_id": "chal-0001", "reason": "it was worse"})
     page = recorded.views().lineage().body
     assert page.count('class="new"') == 2
-    assert page.count("taken back later") == 1
+    assert page.count("(taken back later)") == 1
+    assert "PROMOTE: prompt, adapter changed (taken back later)" in said(page)
+    assert re.search(r"ROLLBACK: back to the champion of \d{4}-\d\d-\d\d", said(page))
+    assert "/run/chal-0001" in Outline(page).links
 
 
 @each_page
@@ -355,8 +425,9 @@ def test_every_page_is_far_below_300_kb_and_has_one_main_heading(name, plain):
 @each_page
 def test_every_table_and_drawing_says_what_it_is(name, plain):
     page = PAGES[name](plain.views()).body
-    assert page.count("<table>") == page.count("<caption>")
-    assert page.count("<svg") < page.count("<title")
+    assert page.count("<table") == page.count("<caption>")
+    told = page.count("<svg") - page.count('aria-hidden="true"')
+    assert told < page.count("<title")
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
     named = " ".join(re.findall(r'aria-labelledby="([^"]+)"', page)).split()
@@ -383,6 +454,133 @@ def test_what_changed_in_a_text_is_marked_however_long_it_is(old, new, shown):
         assert len(cell) < 1000
 
 
+def test_the_page_of_canaries_says_how_far_each_harm_came(plain):
+    page = said(plain.views().canary().body)
+    assert "verdict plain" in page
+    assert "300 by the champion and 100 by the challenger" in page
+    assert "worse answers 20.1 500" in page
+    assert "no worse answers 8,103 200" in page
+    assert page.index("worse answers 20.1") < page.index("plain 0.368 1,000")
+
+
+def test_a_canary_without_an_end_runs(tmp_path):
+    recorded = Recorded(tmp_path)
+    with recorded.ledger() as ledger:
+        hashes = {"champion": recorded.old.hash, "challenger": recorded.new.hash}
+        plan = {"ramp": (0.05, 0.5), "step_requests": 200, "duration_s": 60.0}
+        late = Experiment(id="late", run_id="chal-0001", mode="canary", **hashes, **plan)
+        ledger.record_event("CANARY_START", late.declaration())
+    found = recorded.views().canary().body
+    page = said(found)
+    assert "verdict running kind canary challenger hal-0001" in page
+    assert "share of the traffic 5 %, step 1 of 2" in page
+    assert "requests answered 0 by the champion and 0 by the challenger" in page
+    assert page.index("verdict running") < page.index("verdict plain")
+    assert "/run/chal-0001" in Outline(found).links
+
+
+def test_a_canary_that_cannot_be_read_hides_no_other(tmp_path):
+    recorded = Recorded(tmp_path)
+    with recorded.ledger() as ledger:
+        ledger.record_event("CANARY_START", {"experiment": "odd", "mode": "canary", "ramp": 3})
+    page = said(recorded.views().canary().body)
+    assert "Canary of entry 6" in page
+    assert "verdict plain" in page
+
+
+def test_the_last_cycles_are_drawn_beside_the_champion(tmp_path):
+    recorded = Recorded(tmp_path)
+    with recorded.ledger() as ledger:
+        row = {"cycle_id": "two", "verdict": "promote"}
+        recorded.record(ledger, "base-0002", "baseline", recorded.new, 0.5, cycle_id="two")
+        recorded.record(ledger, "chal-0002", "challenger", recorded.new, 0.9, **row)
+    page = recorded.views().overview().body
+    assert "Utility in the last 2 cycles" in page
+    drawn = re.search(r'<svg[^>]*aria-labelledby="cycles-title.*?</svg>', page, re.DOTALL)[0]
+    assert [drawn.count(f'circle cx="{x}"') for x in ("202.0", "482.0")] == [2, 2]
+    assert re.findall(r'cx="([\d.]+)"[^>]*class="(good|miss)"', drawn) == [
+        ("482.0", "good"),
+        ("202.0", "miss"),
+    ]
+
+
+def test_money_is_drawn_by_day_under_the_limit(tmp_path):
+    now = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    for back, usd in ((0, 1.25), (3, 2.5), (40, 4.0)):
+        books = Budget(tmp_path / "budget.db", 5.0, now=lambda at=back: now - timedelta(days=at))
+        books.settle(books.reserve(4_000_000, "k"), int(usd * 1e6))
+        books.close()
+    page = spend(tmp_path, 5.0, now.date())
+    assert "$3.750000 on 2 of the last 14 days, at most $2.500000" in page
+    drawn = page.partition('viewBox="0 0 640 290"')[2]
+    heights = [float(found) for found in re.findall(r'height="([\d.]+)" class="new"', drawn)]
+    assert heights == pytest.approx([heights[0], 2 * heights[0]], abs=0.2)
+
+
+def test_a_page_about_money_makes_no_file(tmp_path):
+    assert "limit of the day" in spend(tmp_path, 5.0)
+    assert list(tmp_path.iterdir()) == []
+
+
+# Files to take away
+
+
+@pytest.fixture
+def signed(tmp_path):
+    recorded = Recorded(tmp_path / "signed")
+    with recorded.ledger() as ledger:
+        seal(recorded.state, ledger)
+        recorded.record(ledger, "late-0001", "challenger", recorded.new, 0.5)
+    return recorded
+
+
+def test_a_proof_is_checked_by_the_policy_and_looking_signs_nothing(signed):
+    kept = read_kept(signed.state)
+    views = signed.views()
+    page = views.proof(3)
+    assert (page.status, page.kind, page.name) == (200, "text/plain", "entry-3.tlog-proof")
+    with signed.ledger() as ledger:
+        (leaf,) = ledger.leaves(3, 4)
+    proof = TlogProof.parse(page.body.encode())
+    assert proof.verify(leaf, kept.policy).checkpoint.size == 6
+    with pytest.raises(ValueError, match="not entry 3"):
+        proof.verify(leaf + b" ", kept.policy)
+    assert read_kept(signed.state) == kept
+
+
+def test_what_is_not_signed_has_no_proof_yet(signed):
+    views = signed.views()
+    page = views.proof(6)
+    assert page.status == 404
+    assert "entry 6 is under no signed checkpoint yet" in page.body
+    assert "penin ledger proof 6" in page.body
+    assert views.proof(7).status == 404
+    assert "/ledger/proof/3" in Outline(views.run("chal-0001").body).links
+    listed = [link for link in Outline(views.ledger().body).links if "proof" in link]
+    assert listed == [f"/ledger/proof/{idx}" for idx in (5, 4, 3, 2, 1, 0)]
+    assert not any("proof" in link for link in Outline(views.run("late-0001").body).links)
+
+
+def test_the_checkpoint_is_a_file_to_keep(signed):
+    page = signed.views().checkpoint()
+    assert (page.status, page.name) == (200, "checkpoint")
+    assert page.body == str(read_kept(signed.state).last)
+
+
+def test_a_run_is_saved_as_its_report(plain):
+    page = plain.views().report("chal")
+    assert (page.status, page.name) == (200, "penin-chal-0001.html")
+    assert page.body == whole_report(plain)
+    assert plain.views().report("nobody").status == 404
+
+
+def test_nothing_to_take_away_is_said_in_an_empty_directory(tmp_path):
+    views = Views(tmp_path / "none", 5.0)
+    for page in (views.proof(0), views.checkpoint(), views.report("chal-0001")):
+        assert (page.status, page.kind) == (404, "text/plain")
+        assert "nothing was recorded yet" in page.body
+
+
 # Bad input
 
 
@@ -400,7 +598,7 @@ def test_an_unknown_run_is_said_and_leads_on(plain):
     page = plain.views().run("nobody")
     assert page.status == 404
     assert "run &#x27;nobody&#x27; is not in the ledger" in page.body
-    assert "/runs" in Outline(page.body).links
+    assert {"/runs", "/run/chal-0001", "/run/base-0001"} <= set(Outline(page.body).links)
 
 
 def test_an_id_that_fits_several_runs_leads_to_each(plain):
@@ -459,9 +657,11 @@ def test_an_entry_that_cannot_be_read_hides_nothing_else(tmp_path):
     views = recorded.views()
     page = said(views.overview().body)
     assert "entry 0 cannot be read" in page
-    assert "rollback +0.125 C plain" in page
+    assert "rollback +0.125 C (cost) plain" in page
     assert "The ledger does not verify: entry 0" in page
-    assert "entry 0 cannot be read" in said(views.ledger().body)
+    book = said(views.ledger().body)
+    assert "entry 0 cannot be read" in book
+    assert "The 0 entries before it pass every check" in book
     assert views.run("chal-0001").status == 200
 
 
@@ -500,6 +700,47 @@ def test_a_run_of_which_almost_nothing_is_known_is_shown(tmp_path):
     assert "Failed, in a dry run" in page.body
 
 
+def test_an_entry_that_fails_is_named_and_those_before_it_are_called_sound(tmp_path):
+    import sqlite3
+
+    recorded = Recorded(tmp_path)
+    with sqlite3.connect(tmp_path / "ledger.db", isolation_level=None) as connection:
+        connection.execute("DROP TRIGGER entries_no_update")
+        connection.execute("UPDATE entries SET leaf = x'00' WHERE idx = 2")
+    connection.close()
+    page = recorded.views().ledger()
+    words = said(page.body)
+    assert "entry 2 is the first that fails. The 2 entries before it pass every check" in words
+    assert "/ledger?before=3" in Outline(page.body).links
+    assert (words.count(" sound "), words.count(" not vouched for ")) == (2, 3)
+
+
+def test_older_entries_are_a_page_of_their_own(tmp_path):
+    recorded = Recorded(tmp_path)
+    with recorded.ledger() as ledger:
+        ledger.record_many([("BUDGET", {"n": n}) for n in range(60)])
+    views = recorded.views()
+    (older,) = [link for link in Outline(views.ledger().body).links if "before=" in link]
+    assert older == "/ledger?before=36"
+    assert "BUDGET" in views.ledger(36).body
+    assert "BOOTSTRAP" in views.ledger(6).body
+    assert "BUDGET" not in views.ledger(6).body
+    assert views.ledger(0).status == views.ledger(10**9).status == 200
+
+
+def test_pages_are_shown_while_another_connection_holds_the_ledger_for_writing(tmp_path):
+    import sqlite3
+
+    recorded = Recorded(tmp_path)
+    with sqlite3.connect(tmp_path / "ledger.db", isolation_level=None) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("CREATE TABLE half_written (a)")
+        views = recorded.views()
+        assert all(PAGES[name](views).status == 200 for name in PAGES.keys() - {"missing"})
+        connection.execute("ROLLBACK")
+    connection.close()
+
+
 def test_pages_follow_another_writer(tmp_path):
     recorded = Recorded(tmp_path)
     views = recorded.views()
@@ -516,6 +757,34 @@ def test_a_drawing_holds_the_first_and_the_last_of_many_points():
     kept = charts.thinned(points)
     assert len(kept) == charts.MOST_POINTS
     assert (kept[0], kept[-1]) == (points[0], points[-1])
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e9))
+def test_ticks_are_round_lie_inside_and_are_few(low, width):
+    found = charts.ticks(low, low + width)
+    assert 1 <= len(found) <= 2 * charts.TICKS
+    assert all(low - 1e-6 * width <= tick <= low + 1.000001 * width for tick in found)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        (0, 100, [0, 20, 40, 60, 80, 100]),
+        (-0.36, 6.3, [0, 2, 4, 6]),
+        (3, 3, [3]),
+    ],
+)
+def test_ticks_are_those_that_a_person_would_choose(low, high, ticks):
+    assert charts.ticks(low, high) == ticks
+
+
+@pytest.mark.parametrize(
+    ("log_e", "words"),
+    [(0, "1"), (math.log(39.96), "40"), (-2, "0.135"), (9, "8,103"), (1000, "10⁴³⁴")],
+)
+def test_an_e_value_is_said_however_large_it_is(log_e, words):
+    assert e_value(log_e) == words
 
 
 @pytest.mark.parametrize("values", [[0.0], [1.0, 1.0], [-3.0, 5.0], [1e-12]])

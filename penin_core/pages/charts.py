@@ -2,68 +2,121 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .markup import Markup, element, joined
 
-WIDTH, HEIGHT = 640.0, 270.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 68.0, 22.0, 14.0, 52.0
+WIDTH, HEIGHT = 640.0, 290.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62.0, 18.0, 36.0, 56.0
+#: What is left above a chart whose vertical axis has no name.
+_BARE = 10.0
 #: More points than this are not to be told apart on a screen.
 MOST_POINTS = 400
+#: About so many lines cross a chart.
+TICKS = 5
 
 Points = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a chart: its class in the style sheet, and its points, in units of the data."""
+    """A line of a chart: its class in the style sheet, and its points, in units of the data.
+
+    ``path`` False leaves the points alone, without a line between them.
+    """
 
     cls: str
     points: Points
     dots: bool = False
+    path: bool = True
+
+
+def plain(value: float) -> str:
+    """Return a number as it stands beside an axis."""
+    return f"{value:g}" if abs(value) < 1e6 else f"{value:.0e}"
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What a chart covers: from and to on each axis, and what the axes are called."""
+    """What a chart covers: from and to on each axis, what the axes are called, and its size."""
 
     x: tuple[float, float]
     y: tuple[float, float]
     x_label: str
     y_label: str
+    size: tuple[float, float] = (WIDTH, HEIGHT)
+    y_words: Callable[[float], str] = plain
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Return where a point of the data lies in the drawing."""
+        width, height = self.size
+        top = _TOP if self.y_label else _BARE
         return (
-            _LEFT + _share(x, *self.x) * (WIDTH - _LEFT - _RIGHT),
-            HEIGHT - _BOTTOM - _share(y, *self.y) * (HEIGHT - _TOP - _BOTTOM),
+            _LEFT + _share(x, *self.x) * (width - _LEFT - _RIGHT),
+            height - _BOTTOM - _share(y, *self.y) * (height - top - _BOTTOM),
         )
 
 
 def chart(name: str, title: str, words: str, frame: Frame, lines: Sequence[Line]) -> Markup:
     """Return a chart of lines; ``name`` is unique on its page, ``words`` say what it shows."""
     drawn = (_line(frame, line) for line in lines if line.points)
-    return _figure(name, title, words, joined([*_axes(frame), *drawn]))
+    return figure(name, title, words, joined([*_axes(frame), *drawn]), frame.size)
 
 
-def graph(name: str, title: str, words: str, size: tuple[float, float], drawn: Markup) -> Markup:
-    """Return a drawing of ``size`` that was made elsewhere, with its title and its words."""
-    return _figure(name, title, words, drawn, size)
+def columns(name: str, title: str, words: str, frame: Frame, bars: Points, bar: float) -> Markup:
+    """Return a chart of columns that stand on 0, under a line that they are not to pass."""
+    width = 0.6 * (frame.size[0] - _LEFT - _RIGHT) / max(1.0, frame.x[1] - frame.x[0])
+    _, ground = frame.at(0, 0)
+    drawn = []
+    for x, y in bars:
+        middle, top = frame.at(x, y)
+        drawn.append(
+            element(
+                "rect",
+                x=f"{middle - width / 2:.1f}",
+                y=f"{top:.1f}",
+                width=f"{width:.1f}",
+                height=f"{ground - top:.1f}",
+                cls="new",
+            )
+        )
+    limit = _line(frame, Line("bar", [(frame.x[0], bar), (frame.x[1], bar)]))
+    return figure(name, title, words, joined([*_axes(frame), *drawn, limit]), frame.size)
+
+
+def figure(name: str, title: str, words: str, drawn: Markup, size: tuple[float, float]) -> Markup:
+    """Return a drawing of ``size`` with its title and its words."""
+    svg = element(
+        "svg",
+        element("title", title, id=f"{name}-title"),
+        element("desc", words, id=f"{name}-desc"),
+        drawn,
+        viewBox=f"0 0 {size[0]:g} {size[1]:g}",
+        role="img",
+        aria_labelledby=f"{name}-title {name}-desc",
+    )
+    cls = "narrow" if size[0] < WIDTH else None
+    return element("figure", svg, element("figcaption", words), cls=cls)
 
 
 def bars(pairs: Sequence[tuple[str, float | None]], words: str) -> Markup:
     """Return one bar for each class and value in [0, 1], for a cell of a table."""
-    drawn = [
-        element(
-            "rect", x=0, y=7 * i + 1, width=f"{100 * _share(value, 0, 1):.1f}", height=5, cls=cls
-        )
-        for i, (cls, value) in enumerate(pairs)
-        if value is not None
-    ]
-    height = 7 * len(pairs)
+    drawn = []
+    for place, (cls, value) in enumerate(pairs):
+        y = 11 * place + 2
+        drawn.append(element("rect", x=0, y=y, width=200, height=7, rx=3.5, cls="track"))
+        if value is not None:
+            width = f"{200 * _share(value, 0, 1):.1f}"
+            drawn.append(element("rect", x=0, y=y, width=width, height=7, rx=3.5, cls=cls))
     return element(
-        "svg", element("title", words), *drawn, viewBox=f"0 0 100 {height}", cls="bars", role="img"
+        "svg",
+        element("title", words),
+        *drawn,
+        viewBox=f"0 0 200 {11 * len(pairs)}",
+        cls="bars",
+        role="img",
     )
 
 
@@ -74,6 +127,18 @@ def padded(values: Sequence[float], *also: float) -> tuple[float, float]:
     return low - room, high + room
 
 
+def ticks(low: float, high: float, count: int = TICKS) -> list[float]:
+    """Return about ``count`` round numbers from ``low`` to ``high``, which differ by 1, 2 or 5."""
+    if not high > low:
+        return [low]
+    wanted = (high - low) / count
+    power = 10.0 ** math.floor(math.log10(wanted))
+    step = next(power * times for times in (1, 2, 5, 10) if power * times >= wanted * 0.999)
+    # A hair more, so that an end that is round itself is among them.
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(n * step, 12) + 0.0 for n in range(first, last + 1)]
+
+
 def legend(names: Mapping[str, str]) -> Markup:
     """Return what the lines are: class in the style sheet, and its name."""
     items = (
@@ -82,60 +147,34 @@ def legend(names: Mapping[str, str]) -> Markup:
     return element("ul", *items, cls="legend")
 
 
-def _figure(
-    name: str,
-    title: str,
-    words: str,
-    drawn: Markup,
-    size: tuple[float, float] = (WIDTH, HEIGHT),
-) -> Markup:
-    svg = element(
-        "svg",
-        element("title", title, id=f"{name}-title"),
-        element("desc", words, id=f"{name}-desc"),
-        drawn,
-        viewBox=f"0 0 {size[0]:g} {size[1]:g}",
-        role="img",
-        aria_labelledby=f"{name}-title {name}-desc",
-    )
-    return element("figure", svg, element("figcaption", words))
-
-
 def _share(value: float, low: float, high: float) -> float:
     return 0.5 if high <= low else min(1.0, max(0.0, (value - low) / (high - low)))
 
 
-def _axes(frame: Frame) -> list[Markup]:
+def _axes(frame: Frame) -> Iterator[Markup]:
     (left, bottom), (right, top) = (
         frame.at(frame.x[0], frame.y[0]),
         frame.at(frame.x[1], frame.y[1]),
     )
-    drawn = [element("rect", x=left, y=top, width=right - left, height=bottom - top, cls="frame")]
-    for i in range(5):
-        x, y = (low + (high - low) * i / 4 for low, high in (frame.x, frame.y))
-        across, up = frame.at(x, y)
-        drawn += [
-            element("line", x1=left, x2=right, y1=f"{up:.1f}", y2=f"{up:.1f}", cls="grid"),
-            element("text", f"{y:.3g}", x=left - 6, y=f"{up + 4:.1f}", cls="end"),
-            element("text", f"{x:.3g}", x=f"{across:.1f}", y=bottom + 20, cls="middle"),
-        ]
-    middle = (left + right) / 2
-    return [
-        *drawn,
-        element("text", frame.x_label, x=middle, y=HEIGHT - 8, cls="middle label"),
-        element("text", frame.y_label, x=left + 6, y=top + 20, cls="label"),
-    ]
+    for value in ticks(*frame.y):
+        up = f"{frame.at(0, value)[1]:.1f}"
+        yield element("line", x1=left, x2=right, y1=up, y2=up, cls="grid")
+        yield element("text", frame.y_words(value), x=left - 8, y=up, dy="0.35em", cls="end")
+    yield element("line", x1=left, x2=right, y1=bottom, y2=bottom, cls="axis")
+    for value in ticks(*frame.x, count=8 if frame.size[0] >= WIDTH else TICKS):
+        across = f"{frame.at(value, 0)[0]:.1f}"
+        yield element("line", x1=across, x2=across, y1=bottom, y2=bottom + 4, cls="axis")
+        yield element("text", plain(value), x=across, y=bottom + 7, dy="0.9em", cls="middle")
+    yield element("text", frame.x_label, x=right, y=frame.size[1] - 8, cls="end label")
+    if frame.y_label:
+        yield element("text", frame.y_label, x=4, y=top - 16, cls="label")
 
 
 def _line(frame: Frame, line: Line) -> Markup:
     places = [frame.at(x, y) for x, y in thinned(line.points)]
-    drawn = element(
-        "polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in places), cls=line.cls
-    )
-    if not line.dots:
-        return drawn
-    dots = (element("circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r=4, cls=line.cls) for x, y in places)
-    return joined([drawn, *dots])
+    path = element("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in places), cls=line.cls)
+    dots = (element("circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r=4.5, cls=line.cls) for x, y in places)
+    return joined([*([path] if line.path else []), *(dots if line.dots else ())])
 
 
 def thinned(points: Points) -> Points:

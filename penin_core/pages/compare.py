@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from . import difference
 from .answers import answers
-from .markup import Markup, facts, link, note, number, section, table
-from .reading import AXES, Run
+from .charts import legend
+from .markup import Markup, facts, link, note, section, table
+from .reading import Run
+from .run import axis_rows
 
 
 def beside(one: Run, other: Run) -> list[Markup]:
@@ -15,12 +17,13 @@ def beside(one: Run, other: Run) -> list[Markup]:
     problems = (
         note(run.problem, kind="bad" if run.invalid else "warn") for run in pair if run.problem
     )
-    head = ("axis", *names)
-    axes = [(f"{a} {AXES[a]}", number(one.axes[a]), number(other.axes[a])) for a in AXES]
+    head = ("axis", *names, "change", "from 0 to 1")
+    axes = axis_rows(one.axes, other.axes, names)
+    told = table("More is better, except for the cost C", head, axes, stack=True)
     return [
         section("Which", facts(links)),
         *problems,
         section("Configurations", difference.configurations(one.config, other.config, names)),
-        section("The four axes", table("More is better, except for the cost C", head, axes)),
+        section("The four axes", told, legend({"old": names[0], "new": names[1]})),
         *answers(one, other, names),
     ]

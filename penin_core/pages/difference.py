@@ -33,7 +33,8 @@ def configurations(
     ]
     if not rows:
         return note("Nothing: both are the same configuration.")
-    return table("What differs between the two configurations", ("field", *names), rows)
+    words = "What differs between the two configurations"
+    return table(words, ("field", *names), rows, stack=True)
 
 
 def _one(config: Configuration | None, name: str) -> Markup:
@@ -41,7 +42,7 @@ def _one(config: Configuration | None, name: str) -> Markup:
     given = ((field, getattr(config, field)) for field in Configuration.model_fields)
     unset: tuple[object, ...] = (None, (), {})
     rows = [(field, words(as_text(value))) for field, value in given if value not in unset]
-    return table(f"Configuration: {name}", ("field", "value"), rows)
+    return table(f"Configuration: {name}", ("field", "value"), rows, stack=True)
 
 
 def as_text(value: Any) -> str:

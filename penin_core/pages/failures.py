@@ -45,7 +45,7 @@ def failed(title: str, error: PeninError) -> Markup:
 
 def instead(title: str, error: PeninError, *more: Markup) -> Markup:
     """Return a page that says what is wrong, and leads on."""
-    on = element("p", link("The last runs", "runs"))
+    on = element("p", link("All runs", "runs"))
     return joined([element("h1", title), failed("This cannot be shown", error), *more, on])
 
 

@@ -9,48 +9,94 @@ from penin_core.ledger.rows import CHAMPION_KINDS
 from penin_core.ledger.store import StoredEntry
 from penin_core.records import Configuration
 
-from .charts import graph
-from .markup import Child, Markup, clipped, element, joined, note, section, table, when
+from .markup import (
+    Child,
+    Markup,
+    clipped,
+    element,
+    folded,
+    link,
+    note,
+    section,
+    table,
+    when,
+)
 from .overview import to_run
 from .reading import Latest
 from .run import reason
 
 #: How many champions are drawn, the latest of them.
 SHOWN = 40
-_ROW, _X, _WIDTH = 52.0, 70.0, 640.0
+#: The height of a champion in the list, and where and how wide the line beside it is.
+_ROW, _X, _WIDTH = 64.0, 62.0, 84.0
 
 
 def lineage(ledger: Latest) -> Markup:
     """Return the graph of the last champions and its table, newest first."""
-    found = ledger.latest(CHAMPION_KINDS, SHOWN)
+    found = ledger.events(CHAMPION_KINDS, limit=SHOWN)[::-1]
     if not found:
         return section(
             "Lineage", note("There is no champion yet: `penin evolve` makes the first one.")
         )
     words = (
-        f"The last {len(found)} champions, the present one on top; arcs lead back to one before."
+        f"The last {len(found)} champions, the present one on top; an arc leads back to the "
+        "champion that a rollback brought again, and what was taken back is red."
     )
-    size = (_WIDTH, _ROW * len(found) + 10)
-    drawn = graph("lineage", "Champions", words, size, joined([*_edges(found), *_nodes(found)]))
-    return section("Lineage", drawn, _table(found))
+    items = (element("li", *_item(found, number)) for number in range(len(found)))
+    drawn = element("div", _rail(found), element("ol", *items), cls="lineage")
+    return section("Lineage", drawn, note(words), folded("The same as a table", _table(found)))
+
+
+def _rail(found: Sequence[StoredEntry]) -> Markup:
+    """Return what is drawn beside the list, which says the same in words."""
+    bad = taken_back(found)
+    dots = (
+        element("circle", cx=_X, cy=_place(number), r=7, cls=_colour(entry, bad, number == 0))
+        for number, entry in enumerate(found)
+    )
+    box = f"0 0 {_WIDTH:g} {_ROW * len(found):g}"
+    return element("svg", *_edges(found), *dots, viewBox=box, cls="rail", aria_hidden="true")
 
 
 def _place(number: int) -> float:
     return _ROW * number + _ROW / 2
 
 
-def _nodes(found: Sequence[StoredEntry]) -> Iterator[Markup]:
-    bad = taken_back(found)
-    for number, entry in enumerate(found):
-        y = _place(number)
-        cls = "new" if number == 0 else "bad" if entry.idx in bad else "old"
-        yield element("circle", cx=_X, cy=y, r=8 if number == 0 else 6, cls=cls)
-        config = Configuration.model_validate(entry.body["config"])
-        label = (
-            f"{when(entry.ts)[:16]}  {entry.kind}  {config.provider}:{clipped(config.model, 24)}"
-        )
-        yield element("text", label, x=_X + 18, y=y - 3, cls="name lead" if number == 0 else "name")
-        yield element("text", clipped(_why(entry), 68), x=_X + 18, y=y + 15, cls="why")
+def _item(found: Sequence[StoredEntry], number: int) -> tuple[Markup, Markup]:
+    """Return what is said of a champion: what it is, with a link, and since when and why."""
+    entry, run_id = found[number], found[number].body.get("run_id")
+    fate = " (taken back later)" if entry.idx in taken_back(found) else ""
+    named = element("strong", f"{_what(found, number)}{' (runs now)' if number == 0 else fate}")
+    shown = link(named, "run", run_id) if run_id else named
+    return shown, element("span", f"{when(entry.ts)[:16]}: {clipped(_why(entry), 200)}")
+
+
+def _what(found: Sequence[StoredEntry], number: int) -> str:
+    """Return what a champion is: what changed, or which one came back, as far as that is known."""
+    entry = found[number]
+    config = Configuration.model_validate(entry.body["config"])
+    if entry.kind == "ROLLBACK" and (back := _earlier(found, number)) is not None:
+        return f"ROLLBACK: back to the champion of {when(found[back].ts)[:16]}"
+    if entry.kind != "PROMOTE" or number + 1 == len(found):
+        return f"{entry.kind}: {config.provider}:{clipped(config.model, 24)}"
+    before = Configuration.model_validate(found[number + 1].body["config"])
+    moved = [name for name in type(config).model_fields if _differ(name, config, before)]
+    return f"PROMOTE: {', '.join(moved[:4]) or 'nothing'} changed"
+
+
+def _earlier(found: Sequence[StoredEntry], number: int) -> int | None:
+    """Return the place of the last champion before this one that had the same configuration."""
+    wanted = found[number].body["config_hash"]
+    places = range(number + 1, len(found))
+    return next((n for n in places if found[n].body["config_hash"] == wanted), None)
+
+
+def _differ(name: str, one: Configuration, other: Configuration) -> bool:
+    return bool(getattr(one, name) != getattr(other, name))
+
+
+def _colour(entry: StoredEntry, bad: set[int], now: bool) -> str:
+    return "new" if now else "bad" if entry.idx in bad else "old"
 
 
 def taken_back(found: Sequence[StoredEntry]) -> set[int]:
@@ -66,12 +112,7 @@ def _edges(found: Sequence[StoredEntry]) -> Iterator[Markup]:
     for number in range(len(found) - 1):
         yield element("path", d=f"M{_X:g} {_place(number):g}V{_place(number + 1):g}", cls="old")
     for number, entry in enumerate(found):
-        earlier = (
-            other
-            for other in range(number + 2, len(found))
-            if found[other].body["config_hash"] == entry.body["config_hash"]
-        )
-        if entry.kind == "ROLLBACK" and (back := next(earlier, None)) is not None:
+        if entry.kind == "ROLLBACK" and (back := _earlier(found, number)) is not None:
             reach = _X - min(64, 18 * (back - number))
             here, there = _place(number), _place(back)
             path = f"M{_X:g} {here:g}C{reach:g} {here:g} {reach:g} {there:g} {_X:g} {there:g}"
@@ -79,7 +120,7 @@ def _edges(found: Sequence[StoredEntry]) -> Iterator[Markup]:
 
 
 def _why(entry: StoredEntry) -> str:
-    return reason(str(entry.body.get("reason", "what ran at the start")))
+    return reason(str(entry.body.get("reason", "it ran at the start")))
 
 
 def _table(found: Sequence[StoredEntry]) -> Markup:
@@ -97,4 +138,5 @@ def _table(found: Sequence[StoredEntry]) -> Markup:
                 shown,
             )
         )
-    return table("The same as a table", ("since", "by", "run", "why", "fate"), rows)
+    head = ("since", "by", "run", "why", "fate")
+    return table("Champions, newest first", head, rows, stack=True)

@@ -13,6 +13,13 @@ from urllib.parse import quote
 
 #: Longest text of one cell; the files of a run hold all of it.
 LONGEST = 1_500
+_ROLES = {
+    "table": "table",
+    "group": "rowgroup",
+    "row": "row",
+    "head": "columnheader",
+    "first": "rowheader",
+}
 _EMPTY = {"br", "meta", "link", "circle", "line", "path", "rect", "polyline"}
 #: Control characters, lone surrogates, and what turns the direction of the text around it.
 _UNSAFE = re.compile(
@@ -86,27 +93,52 @@ def facts(pairs: Iterable[tuple[str, Child]]) -> Markup:
     return element("dl", *rows)
 
 
-def table(caption: str, headers: Sequence[str], rows: Iterable[Sequence[Child]]) -> Markup:
+def table(
+    caption: str, headers: Sequence[str], rows: Iterable[Sequence[Child]], *, stack: bool = False
+) -> Markup:
     """Return a table with a caption; the first cell of every row is its heading.
 
-    On a narrow screen it scrolls by itself, also by keyboard.
+    On a narrow screen it scrolls by itself, also by keyboard; with ``stack`` every row becomes a
+    block there, in which each cell has the name of its column beside it.
     """
-    head = element("tr", *(element("th", name, scope="col") for name in headers))
+    # A block is no table any more to those who listen to it, unless its parts say so.
+    role = _ROLES if stack else {}
+    head = element(
+        "tr",
+        *(element("th", name, scope="col", role=role.get("head")) for name in headers),
+        role=role.get("row"),
+    )
     body = (
-        element("tr", element("th", row[0], scope="row"), *(_cell(value) for value in row[1:]))
+        element(
+            "tr",
+            element("th", row[0], scope="row", role=role.get("first")),
+            *(_cell(v, n if stack else None) for v, n in zip(row[1:], headers[1:], strict=True)),
+            role=role.get("row"),
+        )
         for row in rows
     )
     whole = element(
-        "table", element("caption", caption), element("thead", head), element("tbody", *body)
+        "table",
+        element("caption", caption),
+        element("thead", head, role=role.get("group")),
+        element("tbody", *body, role=role.get("group")),
+        cls="stack" if stack else None,
+        role=role.get("table"),
     )
     return element("div", whole, cls="scroll", role="region", aria_label=caption, tabindex="0")
 
 
-def _cell(value: Child) -> Markup:
+def _cell(value: Child, name: str | None) -> Markup:
     number = isinstance(value, float | int) or (
         not isinstance(value, Markup) and re.fullmatch(r"[-+−]?[\d.,]*%?", value or "-") is not None
     )
-    return element("td", value, cls="number" if number else None)
+    cls = "number" if number else None
+    return element("td", value, cls=cls, data_label=name, role="cell" if name else None)
+
+
+def folded(summary: str, *children: Child) -> Markup:
+    """Return what is shown when somebody asks for it."""
+    return element("details", element("summary", summary), *children)
 
 
 def note(*children: Child, kind: str = "note") -> Markup:

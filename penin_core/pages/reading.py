@@ -21,38 +21,23 @@ AXES = {"U": "utility", "S": "stability", "C": "cost", "L": "learning"}
 LEAST_CHARACTERS = 4
 #: How many runs are named where an id fits several.
 SHOWN = 20
+#: How many are named where it fits none.
+LAST = 5
 
 
 class NoSuchRun(StateError):
-    """No run has such an id, or several have: ``fits``."""
+    """No run has such an id, or several do; ``fits`` are those, or else the last ones."""
 
-    def __init__(self, text: str, fits: Sequence[str]) -> None:
+    def __init__(self, text: str, fits: Sequence[str], last: Sequence[str]) -> None:
         told = f"fits {len(fits)} runs" if fits else "is not in the ledger"
-        super().__init__(f"run {text!r} {told}", hint="The list of runs has all ids.")
-        self.fits = tuple(fits[:SHOWN])
+        hint = "The beginning or the end of an id is enough, from four characters on."
+        super().__init__(f"run {text!r} {told}", hint=hint)
+        self.several = bool(fits)
+        self.fits = tuple(fits[:SHOWN] or last)
 
 
 class Latest(WORMLedger):
-    """A ledger of which only the end is read, however long it is."""
-
-    def latest(self, kinds: Sequence[str], limit: int) -> list[StoredEntry]:
-        """Return the last events of these kinds, newest first.
-
-        Raises:
-            LedgerInvalid: one of them is not a canonical leaf.
-        """
-        marks = ", ".join("?" * len(kinds))
-        query = f"SELECT idx FROM events WHERE kind IN ({marks}) ORDER BY idx DESC LIMIT ?"  # noqa: S608
-        with self._reading() as connection:
-            found = [idx for (idx,) in connection.execute(query, (*kinds, limit))]
-        return [self.entry(idx) for idx in found]
-
-    def runs_before(self, idx: int, limit: int) -> list[dict[str, Any]]:
-        """Return the rows of the runs before an entry, newest first."""
-        query = "SELECT id FROM runs WHERE idx < ? ORDER BY idx DESC LIMIT ?"
-        with self._reading() as connection:
-            found = [run_id for (run_id,) in connection.execute(query, (idx, limit))]
-        return [self.run(run_id) for run_id in found]
+    """A ledger, with what pages look up in it; only its end is read, however long it is."""
 
     def find(self, text: str) -> dict[str, Any]:
         """Return the run whose id is ``text``, or the only one whose id begins or ends with it.
@@ -63,13 +48,13 @@ class Latest(WORMLedger):
         known = text in self or len(text) < LEAST_CHARACTERS
         fits = [text] if known else self.run_ids(text)
         if len(fits) != 1 or fits[0] not in self:
-            raise NoSuchRun(text, fits if len(fits) > 1 else [])
+            last = [row["id"] for row in self.runs(LAST)]
+            raise NoSuchRun(text, fits if len(fits) > 1 else [], last)
         return self.run(fits[0])
 
     def champion(self) -> StoredEntry | None:
         """Return the entry that made the champion, None before the first one."""
-        found = self.latest(CHAMPION_KINDS, 1)
-        return found[0] if found else None
+        return next(iter(self.events(CHAMPION_KINDS, limit=1)), None)
 
 
 @dataclass(frozen=True)

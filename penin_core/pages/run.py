@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from penin_core.league.looks import MARGIN, Pair, units
-from penin_core.omega._calibration import N_BINS, SCHEME, binned
-from penin_core.omega.evidence import log_e_path
-
 from . import difference
 from .answers import answers
-from .charts import Frame, Line, bars, chart, legend, padded
+from .charts import bars, legend
+from .evidence import calibration, evidence
 from .failures import sound
 from .markup import (
     Child,
@@ -27,6 +24,7 @@ from .markup import (
     table,
     when,
 )
+from .needs import badge, guards, needs
 from .reading import AXES, Run
 
 #: What is said of a verdict, and the class that colours it.
@@ -36,33 +34,37 @@ VERDICTS = {
     "rollback": ("Not promoted: the champion stays", ""),
     "fail": ("Failed", "bad"),
 }
+_KEY = re.compile(r"^(raced_out|budget_exhausted|baseline|bootstrap): ")
 #: Makes a link to a run out of what is to be read and its id; in a single file it makes none.
 Linker = Callable[[Child, str], Child]
 
 
-def badge(row: Mapping[str, Any]) -> Markup:
-    """Return the verdict of a run as a word with its colour."""
+def verdict(row: Mapping[str, Any]) -> Markup:
+    """Return the verdict of a run as a word in its colour."""
     _, kind = VERDICTS.get(row["verdict"], ("", ""))
-    return element(
-        "span", row["verdict"], " (dry run)" if row["dry_run"] else None, cls=f"badge {kind}"
-    )
+    return badge(row["verdict"] + " (dry run)" * bool(row["dry_run"]), kind)
 
 
 def reason(words: str | None) -> str:
     """Return the reason of a decision without the key that programs look for."""
-    found = (words or "").removeprefix("raced_out: ").removeprefix("budget_exhausted: ")
-    return clipped(found, 400)
+    return clipped(_KEY.sub("", words or "").removesuffix(": parked"), 400)
 
 
-def sections(run: Run, champion: Run | None, to_run: Linker) -> list[Markup]:
-    """Return the page of a run, from its verdict down to its entry; ``champion`` may be unknown."""
+def sections(
+    run: Run, champion: Run | None, to_run: Linker, actions: Sequence[Markup] = ()
+) -> list[Markup]:
+    """Return the page of a run, from its verdict down to its entry; ``champion`` may be unknown.
+
+    ``actions`` are links to what can be done with it.
+    """
     parts: dict[str, Callable[[], Markup]] = {
-        "The decision": lambda: _head(run, champion, to_run),
+        "The decision": lambda: _head(run, champion, to_run, actions),
+        "What a promotion needs": lambda: needs(run),
         "What was tried": lambda: section("What was tried", *_tried(run, champion)),
         "The four axes": lambda: section("The four axes", *_axes(run, champion)),
-        "The evidence": lambda: joined(_evidence(run)),
-        "Calibration": lambda: joined(_calibration(run, champion)),
-        "Guards": lambda: joined(_guards(run)),
+        "The evidence": lambda: joined(evidence(run)),
+        "Calibration": lambda: joined(calibration(run, champion)),
+        "Guards": lambda: guards(run),
         "Answers": lambda: joined(answers(champion, run, ("champion", "this run"))),
         "In the ledger": lambda: _recorded(run),
     }
@@ -70,7 +72,7 @@ def sections(run: Run, champion: Run | None, to_run: Linker) -> list[Markup]:
     return [sound(title, make) for title, make in parts.items()]
 
 
-def _head(run: Run, champion: Run | None, to_run: Linker) -> Markup:
+def _head(run: Run, champion: Run | None, to_run: Linker, actions: Sequence[Markup]) -> Markup:
     row, detail = run.row, run.detail
     baseline = row["kind"] == "baseline"
     said, kind = VERDICTS.get(row["verdict"], (row["verdict"], ""))
@@ -94,15 +96,22 @@ def _head(run: Run, champion: Run | None, to_run: Linker) -> Markup:
         if run.problem
         else None,
         facts((name, value) for name, value in pairs if value is not None),
+        element("p", *actions, cls="actions") if actions else None,
     )
 
 
 def _worst(run: Run) -> str | None:
-    """Return the axis that lost the most against the champion, as far as they were compared."""
-    worst = run.detail.get("worst_axis")
-    if worst in AXES:
-        return f"{worst} ({AXES[worst]})"
-    return "none: no axis lost" if "before" in run.detail else None
+    """Return the axis or group that lost the most against the champion, if they were compared."""
+    if "before" not in run.detail:
+        return None
+    name = run.detail.get("worst_axis")
+    return "none: nothing lost" if name is None else worst(name)
+
+
+def worst(name: str | None) -> str:
+    """Return an axis or group, as a decision names it, in words."""
+    axis = (name or "-").removeprefix("axis ")
+    return f"{axis} ({AXES[axis]})" if axis in AXES else clipped(axis, 100)
 
 
 def _model(run: Run) -> str:
@@ -126,148 +135,26 @@ def _axes(run: Run, champion: Run | None) -> list[Markup]:
     if not run.row["n_tasks"]:
         return [note("Nothing was measured.")]
     before = run.detail.get("before") or (champion.axes if champion else {})
-    rows = [_axis(axis, before.get(axis), value, run) for axis, value in run.axes.items()]
-    head = ("axis", "champion", "this run", "change", "both, from 0 to 1")
-    params, row = run.detail.get("params", {}), run.row
-    rule = [
-        ("score", number(row["score"]), "tau", params.get("tau")),
-        ("change of L∞", number(row["delta_linf"], sign=True), "at least", params.get("beta_min")),
-    ]
-    shown = [
-        (name, f"{value}, {word} {number(limit)}")
-        for name, value, word, limit in rule
-        if value != "-"
-    ]
-    shown.append(("measured on", f"{row['n_tasks']:,} tasks"))
-    return [
-        table("More is better, except for the cost C", head, rows),
-        legend({"old": "champion", "new": "this run"}),
-        facts(shown),
-    ]
+    rows = axis_rows(before, run.axes, ("champion", "this run"))
+    head = ("axis", "champion", "this run", "change", "from 0 to 1")
+    measured = f"More is better, except for the cost C; measured on {run.row['n_tasks']:,} tasks"
+    names = {"old": "champion", "new": "this run"} if before else {"new": "this run"}
+    return [table(measured, head, rows, stack=True), legend(names)]
 
 
-def _axis(axis: str, old: float | None, new: float | None, run: Run) -> Sequence[Child]:
-    change = None if old is None or new is None else new - old
-    worst = " (worst)" if run.detail.get("worst_axis") == axis else ""
-    words = f"{AXES[axis]}: champion {number(old)}, this run {number(new)}"
-    drawn = bars([("old", old), ("new", new)], words)
-    return f"{axis} {AXES[axis]}{worst}", number(old), number(new), number(change, sign=True), drawn
-
-
-def _evidence(run: Run) -> list[Markup]:
-    found = run.detail.get("confirmation")
-    if not isinstance(found, dict):
-        return []
-    further = found.get("further") or found
-    low, high = further.get("interval") or (None, None)
-    where = "after the proof" if further is not found else "in the proof"
-    pairs: list[tuple[str, Child]] = [
-        (
-            "claim",
-            f"{found['claim']}, confirmation {found['t']}, held to alpha {found['alpha']:.4g}",
-        ),
-        (
-            "result",
-            f"{'proved' if found['proved'] else 'not proved'} on {found['n']:,} fresh tasks",
-        ),
-        (
-            "tasks won and lost",
-            f"{found['wins']} won, {found['losses']} lost, {found['errors']} with an error",
-        ),
-        (
-            f"gain, on {further['n']} tasks {where}",
-            f"{number(further['gain'], sign=True)} per task",
-        ),
-        ("95 % interval of the gain", f"{number(low, sign=True)} to {number(high, sign=True)}"),
-    ]
-    return [section("The evidence", facts(pairs), *_path(run, found))]
-
-
-def _path(run: Run, found: Mapping[str, Any]) -> list[Markup]:
-    """Draw log e after every unit of evidence, against what had to be reached."""
-    pairs = [Pair(**pair) for pair in run.lines("pairs.jsonl")]
-    looked = units(pairs)
-    if not looked:
-        return []
-    noun = "tasks" if len(looked) == len(pairs) else "clusters of tasks"
-    margin = 0.0 if found["claim"] == "better" else MARGIN
-    paths = {"new": log_e_path((d for d, _ in looked), margin)}
-    names = {"new": "evidence: log e of utility"}
-    if found["claim"] == "cheaper":
-        paths["old"] = log_e_path(s for _, s in looked)
-        names["old"] = "evidence: log e of the cost"
-    bar = math.log(1 / found["alpha"])
-    frame = Frame(
-        (0, len(looked)), padded([v for p in paths.values() for v in p], 0, bar), noun, "log e"
-    )
-    lines = [Line("bar", [(0, bar), (len(looked), bar)])]
-    lines += [
-        Line(cls, [(0.0, 0.0), *((float(i), v) for i, v in enumerate(path, 1))])
-        for cls, path in paths.items()
-    ]
-    words = (
-        f"After {len(looked)} {noun} log e is {paths['new'][-1]:.2f}; "
-        f"{bar:.2f} has to be reached once, which is an e-value of {1 / found['alpha']:.4g}."
-    )
-    if found.get("mode") == "horizon":
-        words += " Here five planned looks decided; the path is shown for comparison."
-    drawn = chart("evidence", "Evidence over tasks", words, frame, lines)
-    return [legend({**names, "bar": "threshold"}), drawn]
-
-
-def _calibration(run: Run, champion: Run | None) -> list[Markup]:
-    """Draw how often answers were right against how sure the model was."""
-    sides = {"new": run, "old": champion} if champion else {"new": run}
-    found = {cls: points for cls, side in sides.items() if side and (points := _bins(side))}
-    if "new" not in found:
-        return []
-    lines = [Line("bar", [(0.0, 0.0), (1.0, 1.0)])]
-    lines += [Line(cls, points, dots=True) for cls, points in found.items()]
-    ece = _stored(run, "S", "ece")
-    words = (
-        "Answers in groups of similar confidence: on the dashed line a model is right as often as "
-        f"it says. Calibration error of this run: {number(ece)}."
-    )
-    frame = Frame((0.0, 1.0), (0.0, 1.0), "confidence", "share that is right")
-    names = {"new": "this run", "old": "champion"}
-    shown = {cls: names[cls] for cls in found} | {"bar": "perfectly calibrated"}
-    drawn = chart("calibration", "Calibration", words, frame, lines)
-    return [section("Calibration", legend(shown), drawn)]
-
-
-def _stored(run: Run, axis: str, name: str) -> float | None:
-    value: float | None = run.detail.get("raw", {}).get(axis, {}).get(name)
-    return value
-
-
-def _bins(run: Run) -> list[tuple[float, float]]:
-    rows = [row for row in run.answers.values() if row.get("error") is None]
-    known = [
-        (r["confidence"], r["utility"])
-        for r in rows
-        if None not in (r.get("confidence"), r.get("utility"))
-    ]
-    if not known:
-        return []
-    found = binned([p for p, _ in known], [int(u == 1.0) for _, u in known], N_BINS, SCHEME)
-    return [(math.fsum(one.expected) / one.size, one.hits / one.size) for one in found]
-
-
-def _guards(run: Run) -> list[Markup]:
-    results = run.detail.get("guards") or []
-    rows = []
-    for found in results:
-        says = "veto" if not found["ok"] else "pass" if found.get("measured", True) else "open"
-        kind = {"veto": "bad", "pass": "good", "open": "warn"}[says]
-        rows.append(
-            (
-                clipped(found["guard"], 100),
-                element("span", says, cls=f"badge {kind}".rstrip()),
-                clipped(found["reason"]),
-            )
-        )
-    shown = table("What every guard said", ("guard", "says", "why"), rows)
-    return [section("Guards", shown)] if rows else []
+def axis_rows(
+    old: Mapping[str, float | None], new: Mapping[str, float | None], names: tuple[str, str]
+) -> list[Sequence[Child]]:
+    """Return one row for each axis: both values, what changed, and both as bars."""
+    rows: list[Sequence[Child]] = []
+    for axis, name in AXES.items():
+        one, other = old.get(axis), new.get(axis)
+        change = None if one is None or other is None else other - one
+        words = f"{name}: {names[0]} {number(one)}, {names[1]} {number(other)}"
+        drawn = bars([("old", one), ("new", other)], words)
+        moved = number(change, sign=True)
+        rows.append((f"{axis} {name}", number(one), number(other), moved, drawn))
+    return rows
 
 
 def _recorded(run: Run) -> Markup:

@@ -12,6 +12,7 @@ PLACES = {
     "": "Overview",
     "runs": "Runs",
     "lineage": "Lineage",
+    "canary": "Canary",
     "tuner": "Tuner",
     "ledger": "Ledger",
 }

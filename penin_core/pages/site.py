@@ -2,39 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from penin_core.errors import PeninError, StateError
-from penin_core.ledger.checkpoints import CHECKPOINT, read_kept
+from penin_core.errors import StateError
+from penin_core.ledger.checkpoints import read_kept
 from penin_core.ledger.files import is_file
 from penin_core.settings import load_settings, state_dir
 
 from . import overview
+from .canaries import canaries
 from .checking import Checker, checked
 from .compare import beside
+from .entries import entries, proof_of, signed_size, state_of
 from .failures import FAILURES, by_pointer, explained, failed, instead, sound
 from .lineage import lineage
-from .markup import Child, Markup, clipped, element, facts, joined, link, note, section, table, when
-from .reading import LEDGER, Latest, NoSuchRun, read, rival
+from .markup import Child, Markup, clipped, element, joined, link, section
+from .money import spend, spent
+from .reading import LEDGER, Latest, NoSuchRun, Run, read, rival
+from .report import report
 from .run import sections
 from .shell import served
 from .style import STYLE
 from .tuner import trajectories
 
-#: How many of the last entries the page of the ledger lists.
-ENTRIES = 30
-
 
 @dataclass(frozen=True)
 class Page:
-    """What a server answers: a status of HTTP, a type, and text."""
+    """What a server answers: a status of HTTP, a type, and text.
+
+    ``name`` is the name of the file that it is to be saved as; without one it is to be shown.
+    """
 
     body: str
     status: int = 200
     kind: str = "text/html"
+    name: str = ""
 
 
 class Views:
@@ -76,8 +82,8 @@ class Views:
                 element("h1", f"Overview of {clipped(self.state.resolve().parent.name, 80)}"),
                 self._champion(ledger),
                 sound("Last cycles", lambda: overview.last_cycles(overview.cycles(ledger))),
-                sound("Money", lambda: overview.spend(self.state, self.daily_usd)),
-                sound("Ledger", lambda: self._ledger(ledger, 0)),
+                sound("Money", lambda: spend(self.state, self.daily_usd)),
+                sound("Ledger", lambda: section("Ledger", *self._ledger(ledger))),
             ]
 
         return self._page("Overview", "", made)
@@ -86,8 +92,8 @@ class Views:
         """Return the list of runs, from the newest on, or from those before an entry."""
 
         def made(ledger: Latest) -> list[Child]:
-            limit = 2**62 if before is None else before
-            return [element("h1", "Runs"), overview.runs(ledger.runs_before(limit, overview.PAGE))]
+            found = ledger.runs(overview.PAGE, before=before)
+            return [element("h1", "Runs"), overview.runs(found)]
 
         return self._page("Runs", "runs", made)
 
@@ -105,19 +111,42 @@ class Views:
             lambda ledger: [element("h1", "Tuned parameters"), trajectories(ledger)],
         )
 
+    def canary(self) -> Page:
+        """Return what was tried on a share of the traffic."""
+        return self._page(
+            "Canary",
+            "canary",
+            lambda ledger: [element("h1", "Canaries"), *canaries(self.state, ledger)],
+        )
+
     def run(self, run_id: str) -> Page:
         """Return the page of a run; the id may be its beginning or its end."""
 
         def made(ledger: Latest) -> Sequence[Child]:
             run = read(self.state, ledger, ledger.find(run_id))
             champion = rival(self.state, ledger, run)
-            shown: list[Child] = [*sections(run, champion, overview.to_run)]
-            if champion is not None:
-                words = "Compare it with the champion of its cycle"
-                shown.append(element("p", link(words, "compare", champion.id, run.id)))
-            return shown
+            return sections(run, champion, overview.to_run, self._actions(ledger, run, champion))
 
         return self._page("Run", "runs", made)
+
+    def _actions(self, ledger: Latest, run: Run, champion: Run | None) -> list[Markup]:
+        """Return what can be done with a run: compare it, send it on, prove it."""
+        shown = []
+        if champion is not None:
+            words = "Beside the champion of its cycle"
+            shown.append(link(words, "compare", champion.id, run.id))
+        try:
+            now, covered = ledger.champion(), run.row["idx"] < signed_size(self.state)
+        except FAILURES:
+            # Whatever is wrong is said where it is shown; the other links still lead somewhere.
+            now, covered = None, False
+        present = now.body.get("run_id") if now else None
+        if present in ledger and present not in (run.id, champion and champion.id):
+            shown.append(link("Beside the champion of now", "compare", str(present), run.id))
+        shown.append(link("Save as one file", "report", run.id))
+        if covered:
+            shown.append(link("Download its proof", "ledger", "proof", str(run.row["idx"])))
+        return shown
 
     def compare(self, one: str, other: str) -> Page:
         """Return two runs side by side: configurations, axes, answers."""
@@ -128,23 +157,48 @@ class Views:
 
         return self._page("Two runs", "runs", made)
 
-    def ledger(self) -> Page:
-        """Return the state of the ledger, its checkpoint, and its last entries."""
+    def ledger(self, before: int | None = None) -> Page:
+        """Return the state of the ledger and its entries, the newest or those before one."""
 
         def made(ledger: Latest) -> list[Child]:
-            return [element("h1", "Ledger"), self._ledger(ledger, ENTRIES)]
+            size = ledger.size
+            said = self._ledger(ledger)
+            found = self.checker.last
+            bad = found.found.first_bad if found and found.found else None
+            start = size if before is None else min(before, size)
+            listed = entries(ledger, start, signed_size(self.state), bad)
+            return [element("h1", "Ledger"), section("State", *said), section("Entries", listed)]
 
         return self._page("Ledger", "ledger", made)
 
     def checkpoint(self) -> Page:
         """Return the last signed checkpoint as it is, to be kept in a place that others control."""
-        try:
+
+        def made(ledger: Latest) -> Page:
             kept = read_kept(self.state).last
-        except PeninError as error:
-            return Page(f"{error}\n", 500, "text/plain")
-        if kept is None:
-            return Page("nothing was signed yet\n", 404, "text/plain")
-        return Page(str(kept), kind="text/plain")
+            if kept is None:
+                raise StateError("nothing was signed yet", hint="`penin ledger export` signs.")
+            return Page(str(kept), kind="text/plain", name="checkpoint")
+
+        return self._file(made)
+
+    def proof(self, idx: int) -> Page:
+        """Return the proof of an entry under the last signed checkpoint, as a file."""
+        return self._file(
+            lambda ledger: Page(
+                proof_of(self.state, ledger, idx), kind="text/plain", name=f"entry-{idx}.tlog-proof"
+            )
+        )
+
+    def report(self, run_id: str) -> Page:
+        """Return the page of a run as one file that needs no other."""
+
+        def made(ledger: Latest) -> Page:
+            found = str(ledger.find(run_id)["id"])
+            name = re.sub(r"[^a-z0-9-]", "", found)
+            return Page(report(self.state, ledger, found), name=f"penin-{name}.html")
+
+        return self._file(made)
 
     def missing(self) -> Page:
         """Return what is said of an address that leads nowhere."""
@@ -174,7 +228,7 @@ class Views:
             "state_dir": str(self.state),
             "champion": now and {"since": now.ts, "by": now.kind, **_named(now.body)},
             "cycles": cycles,
-            "budget": overview.spent(self.state, self.daily_usd),
+            "budget": spent(self.state, self.daily_usd),
             "ledger": {
                 "valid": state.found is not None and state.found.valid,
                 "size": state.found.size if state.found else 0,
@@ -184,31 +238,29 @@ class Views:
 
     def _champion(self, ledger: Latest) -> Markup:
         try:
-            return overview.champion(ledger.champion())
+            entry = ledger.champion()
+            run_id = entry.body.get("run_id") if entry else None
+            row = ledger.run(str(run_id)) if run_id in ledger else None
+            return overview.champion(entry, row)
         except FAILURES as error:
             return joined([failed("Champion", explained(error)), by_pointer(self.state)])
 
-    def _ledger(self, ledger: Latest, last: int) -> Markup:
-        kept, size = read_kept(self.state), ledger.size
-        pairs: list[tuple[str, Child]] = [("entries", f"{size:,}")]
-        parts: list[Child] = [self.checker.look(), facts(pairs)]
-        found = self.checker.last
-        if found and found.found:
-            parts += [
-                note(clipped(warning, 300), kind="warn") for warning in found.found.warnings[:5]
-            ]
-        if kept.last is not None:
-            keep = element("a", "Download the checkpoint", href="/ledger/checkpoint")
-            parts += [
-                element("h3", "Last signed checkpoint"),
-                element("pre", str(kept.last)),
-                element("p", keep),
-            ]
-        else:
-            parts.append(note(f"There is no {CHECKPOINT}: nothing was signed yet."))
-        if last:
-            parts.append(_entries(ledger, range(size - 1, max(-1, size - 1 - last), -1)))
-        return section("Ledger", *parts)
+    def _ledger(self, ledger: Latest) -> list[Child]:
+        said = self.checker.look()
+        return state_of(self.state, ledger.size, said, self.checker.last)
+
+    def _file(self, made: Callable[[Latest], Page]) -> Page:
+        """Make a file to be saved, or say in one line why there is none."""
+        try:
+            if not is_file(self.state / LEDGER):
+                raise StateError("nothing was recorded yet", hint="`penin evolve` runs a cycle.")
+            with Latest(self.state / LEDGER) as ledger:
+                return made(ledger)
+        except FAILURES as error:
+            told = explained(error)
+            status = 404 if isinstance(error, StateError) else 500
+            words = f"{told}\n{told.hint}\n" if told.hint else f"{told}\n"
+            return Page(words, status, "text/plain")
 
     def _page(self, title: str, here: str, made: Callable[[Latest], Sequence[Child]]) -> Page:
         """Make a page, or the page that says why it cannot be made and what to do."""
@@ -221,9 +273,7 @@ class Views:
                 before = None if here == "ledger" else self._alarm()
             return Page(served(title, here, before, *shown))
         except NoSuchRun as error:
-            fits = (element("li", overview.to_run(one, one)) for one in error.fits)
-            told = instead(title, error, *([element("ul", *fits)] if error.fits else []))
-            return Page(served(title, here, told), 404)
+            return Page(served(title, here, _other_runs(error)), 404)
         except FAILURES as error:
             told = instead(title, explained(error), by_pointer(self.state))
             return Page(served(title, here, told), 500)
@@ -235,16 +285,12 @@ class Views:
         return None if fine else said
 
 
-def _entries(ledger: Latest, which: Iterable[int]) -> Markup:
-    """Return a table of entries; one that cannot be read is said in its place."""
-    rows: list[Sequence[Child]] = []
-    for idx in which:
-        try:
-            entry = ledger.entry(idx)
-            rows.append((f"{idx:,}", entry.kind, when(entry.ts), element("code", entry.leaf_hash)))
-        except PeninError as error:
-            rows.append((f"{idx:,}", note(clipped(str(error), 200), kind="bad"), "-", "-"))
-    return table("The last entries", ("entry", "kind", "time", "hash"), rows)
+def _other_runs(error: NoSuchRun) -> Markup:
+    """Return the page for an id that leads nowhere, or to several runs: those that there are."""
+    items = (element("li", link(element("code", one), "run", one)) for one in error.fits)
+    lead = "It fits these" if error.several else "The last runs"
+    listed = [element("p", f"{lead}:"), element("ul", *items)] if error.fits else []
+    return instead("No such run", error, *listed)
 
 
 def _named(body: Mapping[str, Any]) -> dict[str, Any]:

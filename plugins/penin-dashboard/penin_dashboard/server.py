@@ -75,9 +75,17 @@ def application(views: Views, port: int) -> Guarded:
     """Return the application that serves ``views`` under 127.0.0.1 and localhost at ``port``."""
 
     def runs(request: Request) -> Response:
-        before = request.query_params.get("before", "")
-        known = before.isascii() and before.isdigit() and len(before) < 19
-        return _answer(views.runs(int(before) if known else None))
+        return _answer(views.runs(_index(request.query_params.get("before", ""))))
+
+    def ledger(request: Request) -> Response:
+        return _answer(views.ledger(_index(request.query_params.get("before", ""))))
+
+    def proof(request: Request) -> Response:
+        idx = _index(request.path_params["idx"])
+        return _answer(views.missing() if idx is None else views.proof(idx))
+
+    def report(request: Request) -> Response:
+        return _answer(views.report(request.path_params["run_id"]))
 
     def run(request: Request) -> Response:
         return _answer(views.run(request.path_params["run_id"]))
@@ -91,8 +99,8 @@ def application(views: Views, port: int) -> Guarded:
     plain = {
         "/": views.overview,
         "/lineage": views.lineage,
+        "/canary": views.canary,
         "/tuner": views.tuner,
-        "/ledger": views.ledger,
         "/ledger/checkpoint": views.checkpoint,
         "/style.css": views.style,
     }
@@ -100,6 +108,9 @@ def application(views: Views, port: int) -> Guarded:
     routes += [
         Route("/runs", runs),
         Route("/run/{run_id}", run),
+        Route("/report/{run_id}", report),
+        Route("/ledger", ledger),
+        Route("/ledger/proof/{idx}", proof),
         Route("/compare/{one}/{other}", compare),
     ]
     app = Starlette(routes=routes, exception_handlers={404: missing})
@@ -144,5 +155,11 @@ def _plain(page: Callable[[], Page]) -> Callable[[Request], Response]:
     return endpoint
 
 
+def _index(text: str) -> int | None:
+    """Return the index of an entry that is meant, None where it is no number of one."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
 def _answer(page: Page) -> Response:
-    return Response(page.body, page.status, media_type=f"{page.kind}; charset=utf-8")
+    saved = {"content-disposition": f'attachment; filename="{page.name}"'} if page.name else None
+    return Response(page.body, page.status, saved, media_type=f"{page.kind}; charset=utf-8")

@@ -24,11 +24,13 @@ PATHS = [
     "/",
     "/runs",
     "/lineage",
+    "/canary",
     "/tuner",
     "/ledger",
     "/style.css",
     "/run/run-1",
     "/compare/run-1/run-1",
+    "/report/run-1",
 ]
 ESCAPE = "\x1b[31m<b>"
 
@@ -103,6 +105,7 @@ def test_every_page_is_served_and_locked_down(app, path):
     assert len(body) == int(headers["content-length"]) < 300_000
     assert b"<script" not in body
     assert b" style=" not in body
+    assert ("content-disposition" in headers) is path.startswith("/report")
 
 
 def test_the_policy_forbids_everything_but_what_this_site_serves():
@@ -190,14 +193,34 @@ def test_a_place_in_the_list_that_is_no_number_is_the_first_page(app, before):
     assert b"/run/run-1" in body
 
 
-def test_an_earlier_place_in_the_list_shows_earlier_runs(app):
+def test_an_earlier_place_in_the_list_shows_earlier_runs_and_entries(app):
     assert b"/run/run-1" not in ask(app, "/runs", query="before=1")[2]
+    assert b"/run/run-1" not in ask(app, "/ledger", query="before=1")[2]
+    assert b"/run/run-1" in ask(app, "/ledger", query="before=2")[2]
 
 
 def test_a_checkpoint_that_is_not_there_is_said_as_text(app):
     status, headers, body = ask(app, "/ledger/checkpoint")
     assert (status, headers["content-type"]) == (404, "text/plain; charset=utf-8")
-    assert body == b"nothing was signed yet\n"
+    assert body.splitlines()[0] == b"nothing was signed yet"
+
+
+@pytest.mark.parametrize("idx", ["0", "99", "9" * 18])
+def test_an_entry_that_nobody_signed_has_no_proof(app, idx):
+    status, headers, body = ask(app, f"/ledger/proof/{idx}")
+    assert (status, headers["content-type"]) == (404, "text/plain; charset=utf-8")
+    assert idx.encode() in body
+
+
+@pytest.mark.parametrize("idx", ["-1", "x", "9" * 400, "²", "0x1"])
+def test_a_proof_of_what_is_no_entry_is_no_page(app, idx):
+    assert ask(app, f"/ledger/proof/{idx}")[0] == 404
+
+
+def test_a_report_is_saved_under_the_name_of_its_run(app):
+    _, headers, body = ask(app, "/report/run-1")
+    assert headers["content-disposition"] == 'attachment; filename="penin-run-1.html"'
+    assert b"Content-Security-Policy" in body
 
 
 def test_looking_writes_nothing(state, app):
