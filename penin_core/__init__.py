@@ -91,6 +91,7 @@ if TYPE_CHECKING:
         RunSummary,
         Task,
         TaskRow,
+        TrainedCheckpoint,
         TrainedModel,
         TrainingCapabilities,
         TrainingExample,
@@ -100,6 +101,9 @@ if TYPE_CHECKING:
     )
     from .responses_api import decode_response, decode_response_event, encode_response
     from .runners import evolve_one_cycle
+    from .serving.deployment import Deployment
+    from .serving.questions import Question
+    from .serving.refusals import Refusal
     from .suites import Suite, example_of
 
 _HOME = {
@@ -129,10 +133,13 @@ _HOME = {
         "records": "AxisResult Call Candidate Capabilities Completion Configuration Confirmation "
         "CycleReport Decision EthicsEvidence Evaluation Example FilePart GuardEvidence GuardResult "
         "JobState Measurement Message PluginFailure Price Progress Record Reply Request RunRecord "
-        "RunSummary Task TaskRow TrainedModel TrainingCapabilities TrainingExample TrainingJob "
-        "TrainingProgress Wait",
+        "RunSummary Task TaskRow TrainedCheckpoint TrainedModel TrainingCapabilities "
+        "TrainingExample TrainingJob TrainingProgress Wait",
         "responses_api": "decode_response decode_response_event encode_response",
         "runners": "evolve_one_cycle",
+        "serving.deployment": "Deployment",
+        "serving.questions": "Question",
+        "serving.refusals": "Refusal",
         "suites": "Suite example_of",
     }.items()
     for name in names.split()
@@ -153,6 +160,7 @@ __all__ = [
     "Confirmation",
     "CycleReport",
     "Decision",
+    "Deployment",
     "EthicsEvidence",
     "Evaluation",
     "EvaluationFailed",
@@ -192,7 +200,9 @@ __all__ = [
     "ProviderRateLimited",
     "ProviderRefused",
     "ProviderUnavailable",
+    "Question",
     "Record",
+    "Refusal",
     "Reply",
     "Request",
     "RunRecord",
@@ -205,6 +215,7 @@ __all__ = [
     "Task",
     "TaskBattery",
     "TaskRow",
+    "TrainedCheckpoint",
     "TrainedModel",
     "TrainingCapabilities",
     "TrainingExample",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from .contracts import HttpProvider
+from .contracts import ComponentOptions, HttpProvider
 from .records import Call, Capabilities, Completion, Reply, Request
 
 
@@ -19,6 +19,10 @@ class ChatCompletionsProvider(HttpProvider):
     path: ClassVar[str] = "/chat/completions"
     #: A parameter of :class:`Request`, and what this service calls it, where the names differ.
     names: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, options: ComponentOptions | None = None) -> None:
+        super().__init__(options)
+        self._refused: dict[str, tuple[str, ...]] = {}
 
     def capabilities(self, model: str) -> Capabilities:
         """Assume the common subset; override for a service that is known to do more or less."""
@@ -42,12 +46,18 @@ class ChatCompletionsProvider(HttpProvider):
             given["seed"] = request.seed
         if request.logprobs:
             given["logprobs"] = True
-        refused = self.capabilities(request.model).refused
+        refused = self.refused(request.model)
         return {
             self.names.get(name, name): value
             for name, value in given.items()
             if name not in refused
         }
+
+    def refused(self, model: str) -> tuple[str, ...]:
+        """Return what ``capabilities`` says that ``model`` refuses; it is asked once."""
+        if model not in self._refused:
+            self._refused[model] = self.capabilities(model).refused
+        return self._refused[model]
 
     def decode(self, reply: Reply) -> Completion:
         """Read text, usage, log-probabilities and the reason to stop."""

@@ -34,6 +34,7 @@ from .records import (
     TrainingProgress,
     Wait,
 )
+from .uploads import delete_files, high_count, upload_files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,6 +85,14 @@ class LocalProvider(Provider):
         not take the others with it. Answers must not depend on what else is in the batch.
         """
 
+    def fingerprint(self, model: str) -> str:
+        """Return what changes whenever the weights behind ``model`` do; "" where the code says it.
+
+        Answers are kept under it, so that changed weights never answer with what the old ones
+        said. Raise ProviderRefused for a model that does not exist.
+        """
+        return ""
+
 
 class HttpProvider(Provider):
     """A service behind HTTP: says how to write a request and how to read a reply."""
@@ -93,6 +102,8 @@ class HttpProvider(Provider):
     base_url_env: ClassVar[str] = ""
     #: The environment variable that holds the key; empty for a service without keys.
     key_env: str = ""
+    #: What a request for a stream has beside the others; most services must be asked for the usage.
+    streaming: Mapping[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
 
     @abstractmethod
     def encode(self, request: Request) -> Call:
@@ -105,6 +116,15 @@ class HttpProvider(Provider):
     def decode_event(self, event: Mapping[str, Any]) -> str:
         """Return the text that one event of a stream adds."""
         raise NotImplementedError(f"{self.name} does not stream")
+
+    def shutdown_dates(self) -> Steps:
+        """Return the models that the service will shut down, and when (``YYYY-MM-DD``); a dict.
+
+        An operation (see ``Steps``), for services that say so: it costs nothing. What it says wins
+        over what ``capabilities`` knew when the plugin was written.
+        """
+        return {}
+        yield
 
     def headers(self, key: str) -> dict[str, str]:
         """Headers that carry ``key``; a bearer token unless the service wants something else."""
@@ -177,6 +197,14 @@ class Evaluator(Component):
         """Return questions about the answers for another model; none unless overridden."""
         return ()
 
+    def redact(self, text: str) -> str:
+        """Return ``text`` without what this evaluator finds harmful in it; the text itself unless
+        overridden.
+
+        Called for every text of a request that is kept as a possible task (``[live] redact``).
+        """
+        return text
+
     def aggregate(self, rows: Sequence[tuple[Task, Sequence[Completion], float]]) -> float | None:
         """Turn the scored tasks into the value of the whole set; their mean unless overridden."""
         return fmean(score for _, _, score in rows) if rows else None
@@ -205,7 +233,8 @@ class FineTuner(Component):
     """
 
     #: What can be set for a training: a frozen model with defaults; an unknown name is refused.
-    #: The number of passes over the data, where there is one, is called ``n_epochs``.
+    #: The number of passes over the data, where there is one, is called ``n_epochs``; the way to
+    #: train, where there are several, ``method``: "dpo" learns from rows with a worse answer, too.
     Hyperparams: ClassVar[type[ComponentOptions]] = ComponentOptions
 
     @abstractmethod
@@ -267,9 +296,20 @@ class HttpFineTuner(FineTuner):
     provider. It makes no more calls than it must: the core polls, waits and remembers.
     """
 
-    @abstractmethod
+    def tokens(self, model: str, example: TrainingExample) -> int:
+        """Return a high count, half a token for each byte; services say later what they counted."""
+        return high_count(example)
+
     def upload_data(self, train: bytes, validation: bytes | None) -> Steps:
         """Upload JSON Lines of ``{"messages": [...]}``; return the ids of the files, a tuple."""
+        return (yield from upload_files(train, validation))
+
+    def delete_data(self, files: Sequence[str]) -> Steps:
+        """Delete uploaded files; return the ids of those that are left, a tuple.
+
+        Asked where the service takes the data and then refuses the job.
+        """
+        return (yield from delete_files(files))
 
     @abstractmethod
     def create_job(

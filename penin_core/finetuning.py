@@ -13,21 +13,28 @@ from pathlib import Path
 from typing import Any
 
 from penin_core.contracts import FineTuner, HttpFineTuner, LocalFineTuner
-from penin_core.errors import FineTuningUnavailable, PeninError, StateError, TrainingStopped
-from penin_core.league.campaign import campaign_of, fresh_tasks
-from penin_core.ledger.champion import current_champion
+from penin_core.errors import StateError, TrainingStopped
 from penin_core.ledger.checkpoints import seal
 from penin_core.ledger.store import WORMLedger
-from penin_core.loading import contained
-from penin_core.project import Project, require_recordable
-from penin_core.records import Configuration, CycleReport, JobState, TrainingExample
+from penin_core.project import Project
+from penin_core.records import CycleReport, JobState
 from penin_core.runners import evolve_one_cycle, opened, require_valid
-from penin_core.settings import Settings, validated
-from penin_core.training.data import Terms, read_training_data
-from penin_core.training.jobs import OVER, Job, find_job, finish, held, is_held, jobs, prepare_job
+from penin_core.settings import Settings
+from penin_core.training.jobs import (
+    OVER,
+    Job,
+    clear_finished,
+    find_job,
+    finish,
+    held,
+    jobs,
+    prepare_job,
+)
 from penin_core.training.local import train
+from penin_core.training.locks import is_held
 from penin_core.training.plan import Plan, left_of
-from penin_core.training.service import discard, price_bound, reach, was_sent
+from penin_core.training.planning import fine_tuner, plan_training
+from penin_core.training.service import discard, reach, was_sent
 
 Watch = Callable[[str, Mapping[str, object]], None]
 
@@ -95,88 +102,6 @@ async def finetune_and_evolve(
         )
 
 
-def plan_training(
-    project: Project,
-    training: Path,
-    validation: Path | None = None,
-    *,
-    provider: str | None = None,
-    model: str | None = None,
-    hyperparams: Mapping[str, Any] | None = None,
-    seed: int = 0,
-    consent: str = "",
-    licence: str = "",
-) -> Plan:
-    """Read and check everything, and reckon what it can cost; nothing is sent or written.
-
-    What is wrong with the data stands in ``plan.data.problems``.
-
-    Raises:
-        SuiteError: a file cannot be read.
-        SettingsError: a hyperparameter does not exist, or cannot have that value.
-        FineTuningUnavailable: nothing of the kind can be trained there.
-    """
-    with project.ledger() as ledger:
-        config = _untrained(project, ledger, provider, model)
-        confirm = fresh_tasks(project.suite, campaign_of(ledger))
-    tuner = fine_tuner(project, config.provider)
-    blame = f"fine-tuner {tuner.name!r}: "
-    with contained(blame, passing=PeninError):
-        capabilities = tuner.capabilities(config.model)
-    chosen = validated(
-        type(tuner).Hyperparams, hyperparams or {}, f"hyperparameters of {tuner.name}"
-    )
-
-    def tokens(example: TrainingExample) -> int:
-        with contained(blame, passing=PeninError):
-            return tuner.tokens(config.model, example)
-
-    terms = Terms(config, capabilities, tokens, confirm, consent.strip(), licence.strip())
-    data = read_training_data(training, validation, terms)
-    given = chosen.model_dump(mode="json")
-    local = isinstance(tuner, LocalFineTuner)
-    return Plan(
-        provider=config.provider,
-        model=config.model,
-        local=local,
-        hyperparams=given,
-        seed=seed,
-        config=config,
-        data=data,
-        bound_micro_usd=0 if local else price_bound(capabilities, data.tokens, given),
-    )
-
-
-def _untrained(
-    project: Project, ledger: WORMLedger, provider: str | None, model: str | None
-) -> Configuration:
-    """Return the configuration that runs, on the model that is to be trained."""
-    champion = current_champion(ledger)
-    running = project.settings.champion
-    if champion is not None:
-        running = Configuration.model_validate(champion.config)
-    names = {"provider": provider or running.provider, "model": model or running.model}
-    config = running.model_copy(update={**names, "adapter": None})
-    require_recordable(config)
-    return config
-
-
-def fine_tuner(project: Project, provider: str) -> FineTuner:
-    """Return the fine-tuner of a provider.
-
-    Raises:
-        FineTuningUnavailable: it has none; the hint names the providers that have one.
-    """
-    known = project.plugins.names("finetuners")
-    if provider not in known and provider not in project.plugins.broken:
-        names = ", ".join(f"--provider {name}" for name in known)
-        raise FineTuningUnavailable(
-            f"provider {provider!r} has no fine-tuner",
-            hint=f"try {names}" if known else "install a plugin that has one, such as penin-tiny",
-        )
-    return project.finetuner(provider)
-
-
 async def finetune(
     project: Project,
     plan: Plan,
@@ -212,6 +137,7 @@ async def resume(
         BudgetExceeded, ProviderError: it is not over and can be resumed.
     """
     with project.ledger() as ledger:
+        clear_finished(project.state, ledger)
         job = find_job(project.state, ledger, key)
         watch("job", {"job": job})
         if job.finished is None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from penin_core.suites import Suite, load_suite
 MAX_CONFIG_BYTES = 24_000
 #: A guard sees the risks of so many cycles before the present one.
 LAST_RISKS = 9
+#: So many rows are read from the ledger at a time.
+_FEW = 64
 
 
 @dataclass
@@ -77,7 +80,7 @@ class Project:
 
     def finetuner(self, name: str) -> FineTuner:
         """Return the fine-tuner of the provider ``name``."""
-        made = self._make("finetuners", name, {})
+        made = self._make("finetuners", name, self.settings.finetuners.get(name, {}))
         assert isinstance(made, FineTuner)
         return made
 
@@ -97,7 +100,12 @@ class Project:
 
     def league(self, ledger: WORMLedger) -> LeagueOrchestrator:
         """Return the orchestrator of this project's champion."""
-        return LeagueOrchestrator(self.state, ledger, owner=self.settings.ledger.owner)
+        return LeagueOrchestrator(
+            self.state,
+            ledger,
+            owner=self.settings.ledger.owner,
+            loaded=self.plugins.loaded(),
+        )
 
     def failure(self, kind: str, name: str, error: object, consequence: str) -> PluginFailure:
         """Return the record of a plugin that failed, with its distribution and version."""
@@ -169,18 +177,25 @@ def with_baseline(suite: Suite, baseline: Mapping[str, Any]) -> Suite:
 
 def champion_risks(ledger: WORMLedger, before: int | None = None) -> list[float]:
     """Return the last measured risks of the champions, oldest first; up to entry ``before``."""
-    end = ledger.size if before is None else before
-    runs = [r for r in ledger.runs() if r["kind"] == "baseline" and not r["dry_run"]]
-    entries = [ledger.entry(run["idx"]) for run in runs if run["idx"] < end][:LAST_RISKS]
+    baselines = (
+        run for run in _newest(ledger, before) if run["kind"] == "baseline" and not run["dry_run"]
+    )
+    entries = [ledger.entry(run["idx"]) for run in islice(baselines, LAST_RISKS)]
     details = [entry.body.get("detail", {}) for entry in entries]
     return [d["risk"] for d in reversed(details) if d.get("risk") is not None]
 
 
+def _newest(ledger: WORMLedger, before: int | None) -> Iterator[dict[str, Any]]:
+    """Yield runs, newest first, a few at a time: most readers soon have what they want."""
+    while rows := ledger.runs(_FEW, before=before):
+        yield from rows
+        before = rows[-1]["idx"]
+
+
 def parameters(ledger: WORMLedger, before: int | None = None) -> tuple[int, dict[str, float]]:
     """Return version and values of the tuned parameters, as the ledger says up to ``before``."""
-    entries = ledger.events(("BOOTSTRAP", "TUNE"))
+    entries = ledger.events(("BOOTSTRAP", "TUNE"), limit=1 if before is None else None)
     entries = [entry for entry in entries if before is None or entry.idx < before]
-    if not entries:
-        return 0, dict(DEFAULTS)
-    body = entries[-1].body
-    return int(body["param_version"]), {**DEFAULTS, **body["params"]}
+    body = entries[-1].body if entries else {}
+    # An entry that somebody else wrote may say nothing about them.
+    return int(body.get("param_version") or 0), {**DEFAULTS, **(body.get("params") or {})}

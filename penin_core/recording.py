@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from penin_core.cycle import Cycle
+from penin_core.errors import StateError
 from penin_core.league.campaign import task_mark
 from penin_core.league.decision import gate, linf
 from penin_core.league.fates import fate_entries
@@ -33,9 +34,15 @@ def record_cycle(
 ) -> CycleReport:
     """Write every candidate of the cycle, move the champion if one is promoted, and report.
 
-    The runs and the promotion are one transaction: a crash leaves all of them or none.
+    The runs and the promotion are one transaction: a crash leaves all of them or none. A finalist
+    that was measured against a champion who has left meanwhile is not promoted.
+
+    Raises:
+        StateError: the champion changed while the cycle ran, and one would have been promoted; the
+            runs are recorded.
     """
     before = cycle.league.champion()
+    moved = before is not None and before.config_digest != champion.hash
     baseline = Decision(verdict="rollback", reason="baseline: the champion, for comparison")
     entries: list[tuple[str, Mapping[str, Any]]] = []
     runs: list[RunSummary] = []
@@ -53,7 +60,7 @@ def record_cycle(
     if cycle.closing is not None and not cycle.exhausted:
         entries.append(("CONFIRM", {**cycle.closing, "loaded": loaded}))
     promoted = next((run for run in runs if run.decision.verdict == "promote"), None)
-    if promoted is not None and cycle.trial is not None and not cycle.dry_run:
+    if promoted is not None and cycle.trial is not None and not (cycle.dry_run or moved):
         config = promoted.candidate.config.model_dump(mode="json")
         outcome = cycle.trial.outcome
         spent = [task_mark(pair.task) for pair in (*outcome.pairs, *outcome.further)]
@@ -63,6 +70,11 @@ def record_cycle(
         entries += fate_entries(cycle.ledger, before, "promoted")
     cycle.ledger.record_many(entries)
     cycle.league.champion()
+    if promoted is not None and moved and not cycle.dry_run:
+        raise StateError(
+            f"the champion changed while the cycle ran: run {promoted.run_id} is not promoted",
+            hint="run the next cycle: it measures against the new champion",
+        )
     return _report(cycle, champion, runs)
 
 

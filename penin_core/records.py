@@ -51,14 +51,17 @@ JobStatus = Literal[
 class Record(BaseModel):
     """Base of all records: frozen, no unknown fields, no NaN, no infinity."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # What checks a record is built with the first one: a command uses few of all these kinds.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy with ``update``, which is not validated."""
         copied = super().model_copy(update=update, deep=deep)
-        # A cached hash belongs to the values that it was computed from.
-        for name in copied.__dict__.keys() - type(copied).model_fields.keys():
-            del copied.__dict__[name]
+        fields = type(self).__pydantic_fields__
+        if len(copied.__dict__) > len(fields):
+            # A cached hash belongs to the values that it was computed from.
+            for name in copied.__dict__.keys() - fields.keys():
+                del copied.__dict__[name]
         return copied
 
 
@@ -166,16 +169,22 @@ class FilePart(Record):
 
 
 class Call(Record):
-    """One HTTP call, relative to the provider's base URL."""
+    """One HTTP call, relative to the provider's base URL.
+
+    ``outside`` leaves out the ``/v1`` at the end of the base URL, beside which some servers say how
+    they are. A reply that is no JSON is an error unless ``text`` expects one.
+    """
 
     method: Literal["GET", "POST", "PUT", "DELETE"] = "POST"
     path: str
     body: dict[str, Any] | None = None
     files: tuple[FilePart, ...] = ()
+    outside: bool = False
+    text: bool = False
 
 
 class Reply(Record):
-    """The answer to a :class:`Call`; ``body`` is its JSON, or None where it has none."""
+    """The answer to a :class:`Call`; ``body`` is its JSON or text, or None where it has none."""
 
     status: int
     headers: dict[str, str] = {}
@@ -291,11 +300,13 @@ class TrainingExample(Record):
     """One conversation, and the answer that a model shall learn to give to it.
 
     ``messages`` are the turns before the answer, the last one the user's; as in a Request.
+    ``rejected`` is a worse answer to them, for methods that learn from preferences, else empty.
     """
 
     system: str = ""
     messages: tuple[Message, ...] = Field(min_length=1)
     answer: str = Field(min_length=1)
+    rejected: str = ""
 
 
 class TrainingCapabilities(Record):
@@ -355,6 +366,7 @@ _STATUSES: Mapping[str, JobStatus] = {
     "failed_validation": "failed",
     "started": "running",
     "in_progress": "running",
+    "expired": "failed",
     "success": "succeeded",
     "cancellation_requested": "cancelling",
     "canceled": "cancelled",
@@ -369,18 +381,31 @@ def job_status(text: object) -> JobStatus:
     return _STATUSES.get(name, "unknown")
 
 
+class TrainedCheckpoint(Record):
+    """A model that a service keeps from an earlier step of a training; it can be asked by name."""
+
+    model: Name
+    step: int = Field(ge=0)
+    loss: float | None = None
+    validation_loss: float | None = None
+
+
 class JobState(Record):
     """What a service says about a training job.
 
     ``status`` takes what the known services write ("SUCCESS", "validating_files") and becomes one
     of JobStatus. ``points`` is the loss curve so far, oldest first; ``tokens`` how many tokens were
-    trained, where the service counts them.
+    trained, where the service counts them. ``events`` are the service's own words, oldest first;
+    ``checkpoints`` are models of earlier steps, and ``files`` the ids of files with results.
     """
 
     status: Annotated[JobStatus, BeforeValidator(job_status)]
     message: str = ""
     points: tuple[TrainingProgress, ...] = ()
     tokens: int | None = Field(default=None, ge=0)
+    events: tuple[str, ...] = ()
+    checkpoints: tuple[TrainedCheckpoint, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 # Measurements

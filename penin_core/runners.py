@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +11,13 @@ from penin_core.cycle import Cycle
 from penin_core.engine.budget import Budget
 from penin_core.engine.cache import ResponseCache
 from penin_core.engine.wire import Engine
-from penin_core.errors import BudgetExceeded, EvaluationFailed, LedgerInvalid, SettingsError
+from penin_core.errors import (
+    BudgetExceeded,
+    EvaluationFailed,
+    LedgerInvalid,
+    ProviderError,
+    SettingsError,
+)
 from penin_core.gating import FIRST_TASKS, first_tasks
 from penin_core.league.decision import gate
 from penin_core.ledger.artifacts import new_run_id
@@ -82,6 +88,7 @@ async def evolve_one_cycle(
             champion = await champion_of(cycle, asked.provider_id)
             try:
                 challengers = propose(cycle, champion, asked.challengers)
+                await name_what_goes_away(cycle, (champion, *challengers))
                 cycle.announce(champion, challengers)
                 await cycle.race(champion, challengers)
                 await cycle.confirm(champion)
@@ -107,6 +114,17 @@ def opened(
         return
     with closing(open_project(settings=settings, state=state)) as own:
         yield own
+
+
+async def name_what_goes_away(cycle: Cycle, candidates: Sequence[Candidate]) -> None:
+    """Ask services which models they will shut down, and tell the watchers those that compete."""
+    models = sorted({(each.config.provider, each.config.model) for each in candidates})
+    await cycle.engine.ask_dates({provider for provider, _ in models})
+    for provider, model in models:
+        with suppress(ProviderError):
+            date = cycle.engine.capabilities(provider, model).shutdown_date
+            if date is not None:
+                cycle.watch("goes_away", {"provider": provider, "model": model, "date": date})
 
 
 async def champion_of(cycle: Cycle, provider_id: str | None) -> Candidate:

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -23,7 +23,7 @@ STATE_DIR = ".penin"
 #: The start that ships with penin: a vague instruction, sampled hot, on the embedded model.
 POOR_START: Mapping[str, Any] = {
     "provider": "tiny",
-    "model": "tiny-1",
+    "model": "tiny-2",
     "system": "Process this text.",
     "temperature": 1.2,
     "max_tokens": 96,
@@ -127,6 +127,31 @@ class LedgerSettings(Record):
     owner: str = Field(default="local", pattern=r"^[a-z0-9]([a-z0-9.-]{0,200}[a-z0-9])?$")
 
 
+class LiveSettings(Record):
+    """How a challenger is tried on live traffic, and what of the traffic is kept.
+
+    The challenger's share climbs the ``ramp``, a step after every ``step_requests`` of its answers.
+    ``shadow`` is the share of the traffic that a shadow gets a copy of. ``duration`` counts the
+    time in which traffic is served. With ``log``, requests with consent are kept as possible tasks:
+    of those that say so (``consent = "each"``), or of all, where everybody has agreed (``"all"``).
+    Before anything is written, the evaluators ``redact`` and the ``redact_patterns`` take out what
+    must not be kept.
+    """
+
+    ramp: tuple[Annotated[float, Field(gt=0.0, le=0.5)], ...] = Field(
+        default=(0.05, 0.1, 0.25, 0.5), min_length=1
+    )
+    step_requests: int = Field(default=200, ge=50)
+    duration: str = "7d"
+    shadow: float = Field(default=0.1, gt=0.0, le=1.0)
+    log: bool = False
+    consent: Literal["each", "all"] = "each"
+    redact: tuple[str, ...] = ("secrets", "personal_data")
+    redact_patterns: tuple[str, ...] = ()
+    keep: str = "30d"
+    keep_requests: int = Field(default=100_000, ge=1)
+
+
 class Settings(Record):
     """The whole of penin.toml. ``folder`` is where relative paths start."""
 
@@ -138,10 +163,12 @@ class Settings(Record):
     guards: GuardSettings = GuardSettings()
     ledger: LedgerSettings = LedgerSettings()
     network: NetworkSettings = NetworkSettings()
+    live: LiveSettings = LiveSettings()
     prices: dict[str, Price] = {}
     providers: dict[str, dict[str, Any]] = {}
     mutators: dict[str, dict[str, Any]] = {}
     evaluators: dict[str, dict[str, Any]] = {}
+    finetuners: dict[str, dict[str, Any]] = {}
     folder: Path = Path()
     source: Path | None = None
 
@@ -209,20 +236,41 @@ def _as_settings_error(
         return SettingsError(f"{source}: {place} is missing", hint="add it")
     given = problem.get("input")
     return SettingsError(
-        f"{source}: {place} = {given!r}: {problem['msg'].lower()}", hint="correct the value"
+        f"{source}: {place} = {given!r}: {problem['msg'].lower()}",
+        hint=_range(model, problem["loc"]) or "correct the value",
     )
+
+
+def _range(model: type[BaseModel], place: tuple[int | str, ...]) -> str:
+    """Return which values a number may have, both ends where it has both; else nothing."""
+    table = _table(model, place[:-1])
+    field = table.model_fields.get(str(place[-1])) if table and place else None
+    words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+    bounds = [
+        f"{words[bound]} {value:g}"
+        for limit in (field.metadata if field else ())
+        for bound in words
+        if (value := getattr(limit, bound, None)) is not None
+    ]
+    return f"{'.'.join(map(str, place))} is {' and '.join(bounds)}" if bounds else ""
 
 
 def _keys_beside(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
     """Return the full names of the keys that could stand where ``place`` stands."""
-    for part in place[:-1]:
+    table = _table(model, place[:-1])
+    lead = "".join(f"{part}." for part in place[:-1])
+    return [lead + key for key in table.model_fields] if table else []
+
+
+def _table(model: type[BaseModel], place: tuple[int | str, ...]) -> type[BaseModel] | None:
+    """Return the model of the table at ``place``, or None where there is none of its own."""
+    for part in place:
         field = model.model_fields.get(str(part))
         kind = field.annotation if field else None
         if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
-            return []
+            return None
         model = kind
-    lead = "".join(f"{part}." for part in place[:-1])
-    return [lead + key for key in model.model_fields]
+    return model
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""The state directory: where it is, that it can be used, and that one cycle uses it at a time."""
+"""The state directory: where it is, that it can be used, and that one at a time does so."""
 
 from __future__ import annotations
 
@@ -31,14 +31,16 @@ def prepare(state: Path) -> Path:
 
 
 @contextmanager
-def exclusive(state: Path) -> Iterator[None]:
-    """Hold the state directory for one cycle; the lock goes with the process, however it ends.
+def exclusive(state: Path, user: str = "cycle") -> Iterator[None]:
+    """Hold the state directory for one user of a kind, such as one cycle or one gateway.
+
+    The lock goes with the process, however it ends.
 
     Raises:
         StateError: another process holds it.
     """
     try:
-        descriptor = os.open(state / "cycle.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = os.open(state / f"{user}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise _unusable(state, error) from error
     try:
@@ -47,7 +49,7 @@ def exclusive(state: Path) -> Iterator[None]:
         except BlockingIOError:
             holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
             raise StateError(
-                f"state directory {str(state)!r} is in use by another cycle (process {holder})",
+                f"state directory {str(state)!r} is in use by another {user} (process {holder})",
                 hint="wait for it, or name another with --state-dir",
             ) from None
         os.truncate(descriptor, 0)

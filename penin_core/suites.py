@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,10 @@ class Suite:
     def hash(self) -> str:
         """SHA-256 over definition and tasks; the frozen baseline does not count."""
         elsewhere = {"baseline", "tasks", "training"}
-        definition = self.definition.model_dump(mode="json", exclude=elsewhere)
-        return digest([definition, [task.model_dump(mode="json") for task in self.tasks]])
+        definition = canonical_json(self.definition.model_dump(mode="json", exclude=elsewhere))
+        # One at a time: all of them at once would take a lot of memory.
+        tasks = b",".join(canonical_json(task.model_dump(mode="json")) for task in self.tasks)
+        return sha256(b"[%b,[%b]]" % (definition, tasks)).hexdigest()
 
     @property
     def baseline(self) -> Baseline | None:
@@ -213,6 +216,8 @@ def divided(tasks: Sequence[Task], clusters: str | None = None) -> list[Task]:
     its source with it: the search may see what could have confirmed, never the reverse.
     """
     ours = {task.id for task in tasks if task.split is None}
+    if not ours:
+        return [*tasks]
     unit = {task.id: question_key(task) for task in tasks}
     if clusters is not None:
         unit |= {task.id: found for task in tasks if (found := source_of(task, clusters))}

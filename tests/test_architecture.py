@@ -23,13 +23,13 @@ PLUGINS = sorted(
 LAYERS = (
     {"errors"},
     {"records", "canonical", "omega"},
-    {"contracts", "chat_completions", "responses_api", "rendering", "stated"},
+    {"contracts", "chat_completions", "responses_api", "rendering", "stated", "uploads"},
     {"hookspecs", "settings", "suites", "leaks", "state"},
     {"engine", "ledger", "league", "plugins", "registry", "checks", "installed"}
     | {"loading", "locking", "syncing", "scaffold"}
     | {"battery", "correcting", "gating", "measuring"},
     {"project", "projectfiles", "cycle", "runfiles", "recording", "tuning", "runners", "replay"}
-    | {"training", "finetuning"}
+    | {"training", "finetuning", "serving", "live"}
     | {"pages", "doctor", "proposing", "resuming", "forecast", "rehearsal"},
     {"cli"},
 )

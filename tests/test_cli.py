@@ -93,6 +93,7 @@ def test_help_lists_every_command_in_order(capsys):
             "evaluate",
             "promote",
             "rollback",
+            "canary",
             "champion",
             "status",
             "why",

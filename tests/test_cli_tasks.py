@@ -64,3 +64,30 @@ def test_splits_are_written_down_and_everything_else_is_kept(rows, tmp_path, cap
     assert before == after
     assert run(["tasks", "split", "t.jsonl", "--output", "new.jsonl"]) == 2
     assert "exists already" in capsys.readouterr().err
+
+
+def test_tasks_of_one_cluster_stay_in_one_split(rows, tmp_path):
+    given = [{"id": f"t{n}", "input": f"question {n}", "doc": f"d{n % 12}"} for n in range(120)]
+    rows("t.jsonl", *given)
+    (tmp_path / "penin.toml").write_text('[suite]\ntasks = "t.jsonl"\nclusters = "doc"\n')
+    assert run(["tasks", "split", "t.jsonl", "--output", "named.jsonl"]) == 0
+    assert run(["tasks", "split", "t.jsonl", "--output", "n.jsonl", "--clusters", "doc"]) == 0
+    assert (tmp_path / "n.jsonl").read_text() == (tmp_path / "named.jsonl").read_text()
+    splits = {}
+    for task in read_tasks(tmp_path / "n.jsonl"):
+        splits.setdefault(task.fields["doc"], set()).add(task.split)
+    assert {len(found) for found in splits.values()} == {1}
+    assert {split for found in splits.values() for split in found} == {"select", "confirm"}
+
+
+def test_the_clusters_of_another_suite_do_not_count(rows, tmp_path):
+    rows("t.jsonl", *({"id": f"t{n}", "input": f"question {n}", "doc": "d"} for n in range(40)))
+    (tmp_path / "penin.toml").write_text('[suite]\ntasks = "other.jsonl"\nclusters = "doc"\n')
+    assert run(["tasks", "split", "t.jsonl", "--output", "n.jsonl"]) == 0
+    assert {task.split for task in read_tasks(tmp_path / "n.jsonl")} == {"select", "confirm"}
+
+
+def test_a_mark_of_the_byte_order_is_no_part_of_the_first_task(rows, tmp_path):
+    (tmp_path / "t.jsonl").write_text('\ufeff{"id": "a", "input": "x"}\n')
+    assert run(["tasks", "split", "t.jsonl", "--output", "n.jsonl"]) == 0
+    assert read_tasks(tmp_path / "n.jsonl")[0].id == "a"

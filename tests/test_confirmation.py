@@ -23,6 +23,7 @@ from penin_core import (
 )
 from penin_core.canonical import digest
 from penin_core.league.campaign import (
+    FEEDBACK,
     Campaign,
     campaign_of,
     closing,
@@ -765,3 +766,16 @@ def test_planned_looks_need_a_hundred_sources():
     for sources in ([300, 300], [300]):
         with pytest.raises(SuiteError, match="0 clusters with 0 tasks"):
             plan(clustered(sources), at_most=200)
+
+
+def test_a_claim_that_feedback_decides_takes_a_number_and_spends_no_task():
+    asked = {"t": 1, "marks": ["a", "b"]}
+    heard = {"t": 2, "source": FEEDBACK}
+    proved = Campaign((asked, heard), {2: closing(2, proved=True, asked=0)})
+    assert proved.earlier == 2
+    assert (proved.proofs, proved.spent()) == (0, frozenset())
+    assert proved.open == asked
+    closed = {1: closing(1, proved=True, asked=1), 2: closing(2, proved=False, asked=0)}
+    both = Campaign((asked, heard), closed)
+    assert (both.proofs, both.spent(), both.open) == (1, frozenset("a"), None)
+    assert Campaign((heard,), {}).open is None

@@ -778,6 +778,23 @@ def test_what_was_rolled_back_is_not_proposed_again(tmp_path):
     assert report.verdict == "rollback"
 
 
+def test_a_finalist_is_not_promoted_over_a_champion_it_was_not_measured_against(tmp_path):
+    def right(request):
+        if lab.task_of(request).split == "confirm" and not lab.events("ROLLBACK"):
+            with lab.ledger() as ledger:
+                lab.project.league(ledger).rollback(reason="harm on live traffic")
+        return skilled(request)
+
+    lab = Lab(tmp_path, confirm=400, skills=(0.8,))
+    assert lab.evolve(1, seed=1).verdict == "promote"
+    lab.right, lab.skills = right, (0.99,)
+    with pytest.raises(StateError, match="the champion changed while the cycle ran: run"):
+        lab.evolve(1, seed=2)
+    assert lab.pointer()["config"]["system"] == CHAMPION.system
+    assert [body["verdict"] for body in lab.rows(kind="challenger")] == ["promote", "promote"]
+    assert lab.kinds().count("PROMOTE") == 1
+
+
 def test_another_provider_than_the_champions_is_refused(tmp_path):
     lab = Lab(tmp_path, skills=())
     lab.evolve()

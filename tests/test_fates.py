@@ -107,6 +107,13 @@ def test_the_rollback_and_what_it_teaches_are_one_step_that_moves_no_parameter(h
     assert parameters(house.ledger) == (version, params)
 
 
+def test_a_champion_whose_run_names_no_version_teaches_nothing(house):
+    house.tune()
+    before = house.kinds().count("TUNE")
+    house.fall(1, version=None)
+    assert house.kinds().count("TUNE") == before
+
+
 def test_only_what_had_moved_by_then_answers(house):
     house.tune()
     house.fall(3, version=1)

@@ -16,6 +16,7 @@ import penin_core.training.service as service_module
 from penin_core import (
     BudgetExceeded,
     Candidate,
+    ComponentOptions,
     FineTuningUnavailable,
     LedgerInvalid,
     PluginInvalid,
@@ -35,15 +36,17 @@ from penin_core import (
 )
 from penin_core.engine.budget import Budget
 from penin_core.engine.wire import Engine
-from penin_core.finetuning import finetune, plan_training, resume
+from penin_core.finetuning import finetune, resume
 from penin_core.ledger import trained
 from penin_core.ledger.trained import lineage_of, store_trained, trained_folder
 from penin_core.project import open_project
 from penin_core.records import job_status
 from penin_core.runners import evaluate
+from penin_core.training.charges import price_bound
 from penin_core.training.jobs import find_job, held, is_held, jobs, prepare_job
 from penin_core.training.local import Overseer
 from penin_core.training.plan import left_of
+from penin_core.training.planning import plan_training
 from penin_core.training.tuned import tuned_candidates
 
 DATA = Path(__file__).parent / "data"
@@ -267,6 +270,17 @@ def test_a_full_disk_loses_nothing(bench, monkeypatch):
     assert [a["progress"].step for e, a in bench.seen if e == "progress"] == [4, 5, 6]
 
 
+def test_checkpoints_go_with_the_job_also_when_the_process_dies_before(bench, monkeypatch):
+    first = bench.train()
+    assert not first.work.exists()
+    with monkeypatch.context() as dying:
+        dying.setattr(job_module, "_clear", lambda job: None)
+        second = bench.train(seed=1)
+    assert (second.work / "words.json").exists()
+    bench.train()
+    assert not second.work.exists()
+
+
 def test_a_failed_training_is_recorded_and_the_next_start_is_a_new_job(bench, monkeypatch):
     monkeypatch.setenv("LEARNER_FAILS", "2:nan")
     with pytest.raises(TrainingFailed, match="not finite"):
@@ -365,6 +379,32 @@ def test_two_starts_at_once_are_one_job(bench, monkeypatch):
         monkeypatch.setattr(job_module, "jobs", lambda state, ledger: [])
         assert prepare_job(bench.project.state, ledger, plan, "p").folder == first.folder
     assert [path.name for path in first.folder.parent.iterdir()] == [first.key]
+
+
+def test_other_weights_under_the_same_name_are_another_training(bench, monkeypatch):
+    first = bench.train()
+    provider = type(bench.project.provider("learner"))
+    monkeypatch.setattr(provider, "fingerprint", lambda self, model: "a" * 64)
+    second = bench.train()
+    assert second.key != first.key
+    assert bench.train().key == second.key
+    assert lineage_of(bench.project.state, second.config.adapter)["weights"] == "a" * 64
+    assert "weights" not in lineage_of(bench.project.state, first.config.adapter)
+
+
+def test_preferences_reach_the_fine_tuner_whole(bench, tuner, monkeypatch):
+    class Hyperparams(type(tuner).Hyperparams):
+        method: str = "sft"
+
+    monkeypatch.setattr(type(tuner), "Hyperparams", Hyperparams)
+    rows = [
+        {"input": f"paint boat number {n}", "chosen": "red", "rejected": "grey"} for n in range(12)
+    ]
+    write(bench.folder / "train.jsonl", rows)
+    job = bench.train(hyperparams={"method": "dpo"})
+    train, _ = job.examples()
+    assert {(example.answer, example.rejected) for example in train} == {("red", "grey")}
+    assert job.about["hyperparams"]["method"] == "dpo"
 
 
 def test_jobs_are_found_by_the_beginning_of_their_key(bench):
@@ -595,7 +635,7 @@ class Service:
         self.state = state
         self.asked, self.jobs, self.slept = [], {}, []
         self.statuses = ["validating_files", "queued", "running", "paused", "dreaming", "SUCCESS"]
-        self.lost = self.refused = self.cancelled_at_once = False
+        self.lost = self.hidden = self.refused = self.cancelled_at_once = False
         self.error, self.tokens = "", 5000
         self.before_poll = None
 
@@ -610,7 +650,10 @@ class Service:
         if (method, path) == ("POST", "/jobs"):
             return self.create(json.loads(request.content))
         if path == "/jobs":
-            return httpx2.Response(200, json={"jobs": list(self.jobs.values())})
+            known = [] if self.hidden else list(self.jobs.values())
+            return httpx2.Response(200, json={"jobs": known})
+        if method == "DELETE":
+            return httpx2.Response(200, json={})
         if path.endswith("/cancel"):
             self.statuses = ["cancelling", "cancelled"][self.cancelled_at_once :]
             return httpx2.Response(200, json={})
@@ -668,6 +711,17 @@ def test_a_job_is_followed_to_its_model(remote, service):
     assert [point.loss for point in job.curve()] == [1.0, 0.5, 0.25]
 
 
+def test_preferences_are_not_sent_to_a_service(remote, service, monkeypatch):
+    class Hyperparams(ComponentOptions):
+        method: str = "dpo"
+
+    monkeypatch.setattr(type(remote.project.finetuner("jobs")), "Hyperparams", Hyperparams)
+    with pytest.raises(FineTuningUnavailable, match="sends no preferences") as caught:
+        remote.plan()
+    assert "--provider hf" in caught.value.hint
+    assert service.asked == []
+
+
 def test_pauses_grow_to_a_minute(remote, service):
     service.statuses = ["queued"] * 12 + ["succeeded"]
     remote.train()
@@ -706,25 +760,31 @@ def test_no_money_no_upload(remote, service):
 @pytest.mark.parametrize("epochs", ["auto", True])
 def test_a_price_without_bound_is_refused(remote, epochs):
     with pytest.raises(SettingsError, match="bounds no price"):
-        service_module.price_bound(
-            TrainingCapabilities(usd_per_million=1.0), 1000, {"n_epochs": epochs}
-        )
+        price_bound(TrainingCapabilities(usd_per_million=1.0), 1000, {"n_epochs": epochs})
 
 
 def test_an_unknown_price_is_refused():
     with pytest.raises(ProviderRefused, match="no price is known"):
-        service_module.price_bound(TrainingCapabilities(), 1000, {})
-    assert service_module.price_bound(TrainingCapabilities(usd_per_million=0.0), 9, {}) == 0
+        price_bound(TrainingCapabilities(), 1000, {})
+    assert price_bound(TrainingCapabilities(usd_per_million=0.0), 9, {}) == 0
+
+
+def test_a_job_whose_reply_was_lost_is_adopted_at_once(remote, service):
+    service.lost = True
+    assert remote.train().service_job == "job-1"
+    assert (service.created(), service.asked.count("POST /files")) == (1, 1)
+    assert reserved(remote)[0] == 0
 
 
 def test_a_lost_reply_does_not_create_a_second_job(remote, service):
-    service.lost = True
+    service.lost = service.hidden = True
     with pytest.raises(ProviderUnavailable):
         remote.train()
     (job,) = remote.jobs()
     assert (job.begun, job.status) == (False, "paused")
     with pytest.raises(StateError, match="nobody knows whether"):
         asyncio.run(finetuning.cancel(remote.project))
+    service.hidden = False
     assert remote.train().service_job == "job-1"
     assert service.created() == 1
     assert service.asked.count("POST /files") == 1
@@ -768,7 +828,7 @@ def test_a_service_that_trains_nothing_leaves_no_job(remote, service, monkeypatc
 
 
 def test_a_service_that_cannot_be_asked_for_a_lost_job_creates_none(remote, service, monkeypatch):
-    service.lost = True
+    service.lost = service.hidden = True
     with pytest.raises(ProviderUnavailable):
         remote.train()
 
@@ -844,7 +904,7 @@ def test_time_that_runs_out_leaves_the_job_at_its_service(remote, service):
         ("canceled", "cancelled"),
         ("Succeeded", "succeeded"),
         ("FAILED_VALIDATION", "failed"),
-        ("expired", "unknown"),
+        ("expired", "failed"),
         (None, "unknown"),
     ],
 )

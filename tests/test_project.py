@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from penin_core import SettingsError, Suite, Task
+from penin_core import Configuration, SettingsError, Suite, Task
 from penin_core.errors import PluginError
+from penin_core.ledger.store import WORMLedger
+from penin_core.omega.tuner import DEFAULTS
 from penin_core.plugins import Plugins
-from penin_core.project import Project
+from penin_core.project import LAST_RISKS, Project, champion_risks, parameters
 from penin_core.settings import Settings, SuiteDefinition
 
 TASKS = (Task(id="a", input="q", expected="x", split="select"),)
@@ -67,3 +69,34 @@ def test_options_that_make_no_sense_are_an_error_of_the_settings(suite, tables, 
     with pytest.raises((SettingsError, PluginError)) as caught:
         project(suite, **tables).evaluators()
     assert reason in f"{caught.value} {caught.value.hint}"
+
+
+def run(number, kind, **fields):
+    """Return the body of a run whose risk is its number."""
+    names = {"id": f"run-{number}", "kind": kind, "candidate_cfg_hash": "c", "dry_run": False}
+    return {**names, "verdict": "rollback", "detail": {"risk": number / 1000}, **fields}
+
+
+def test_the_risks_are_those_of_the_last_champions_however_many_challengers_came_since(tmp_path):
+    with WORMLedger(tmp_path / "ledger.db") as ledger:
+        baselines = range(0, 300, 20)
+        ledger.record_many(
+            ("RUN", run(n, "baseline" if n in baselines else "challenger")) for n in range(300)
+        )
+        ledger.record_run(run(300, "baseline", dry_run=True))
+        expected = [n / 1000 for n in baselines]
+        assert champion_risks(ledger) == expected[-LAST_RISKS:]
+        assert champion_risks(ledger, before=41) == expected[:3]
+        assert champion_risks(ledger, before=0) == []
+
+
+def test_an_entry_that_says_nothing_about_the_parameters_leaves_them_as_they_are_shipped(tmp_path):
+    with WORMLedger(tmp_path / "ledger.db") as ledger:
+        assert parameters(ledger) == (0, DEFAULTS)
+        config = Configuration(provider="p", model="m")
+        body = {"config": config.model_dump(mode="json"), "config_hash": config.hash}
+        ledger.record_event("BOOTSTRAP", body)
+        assert parameters(ledger) == (0, DEFAULTS)
+        ledger.record_event("TUNE", {"param_version": 3, "params": {"tau": 0.6}})
+        assert parameters(ledger) == (3, {**DEFAULTS, "tau": 0.6})
+        assert parameters(ledger, before=1) == (0, DEFAULTS)

@@ -3,12 +3,18 @@
 import asyncio
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from penin_core import Configuration, LedgerInvalid, PromotionRefused, StateError
 from penin_core.league.confirmation import task_mark
-from penin_core.league.promotion import LeagueOrchestrator, promotion_body, utility_lost
+from penin_core.league.promotion import (
+    Feedback,
+    LeagueOrchestrator,
+    promotion_body,
+    utility_lost,
+)
 from penin_core.ledger.artifacts import write_run
 from penin_core.ledger.checkpoints import read_kept
 from penin_core.ledger.store import WORMLedger
@@ -17,6 +23,8 @@ from penin_core.omega.tuner import OnlineTuner
 FIRST = Configuration(provider="p", model="first")
 PAIRS = ["c1", "c2", "c3"]
 FURTHER = "c4"
+#: log 1/0.025, the first level of a campaign, is about 3.69.
+PROOF = {"claim": "better", "t": 1, "alpha": 0.025, "n": 300, "log_e": 4.0}
 
 
 @pytest.fixture
@@ -44,6 +52,7 @@ def add_run(
     guards=True,
     params=None,
     further=True,
+    confirmation=None,
     **row,
 ):
     """Record a run that may be promoted, unless ``row`` says otherwise."""
@@ -57,7 +66,7 @@ def add_run(
     detail = {
         "champion": champion.hash,
         **({"params": {"beta_min": 0.02}} if params is None else params),
-        "confirmation": {"proved": proved},
+        "confirmation": {**PROOF, "proved": proved, **(confirmation or {})},
         "guards": [{"guard": "sigma", "ok": True}] if guards else [],
     }
     fields = {
@@ -120,6 +129,11 @@ OBJECTIONS = [
     ("ΔL∞ is None, at least 0.02 is needed", {"delta_linf": None}),
     ("its gain is not proved", {"proved": False}),
     ("its gain is not proved", {"proved": "yes"}),
+    ("its gain is not proved", {"confirmation": {"log_e": 3.6}}),
+    ("its gain is not proved", {"confirmation": {"alpha": 0.05}}),
+    ("its gain is not proved", {"confirmation": {"n": 99}}),
+    ("its gain is not proved", {"confirmation": {"claim": "cheaper"}}),
+    ("its gain is not proved", {"confirmation": {"claim": "nicer"}}),
     ("it was measured against another champion", {"champion": config_of("other")}),
 ]
 
@@ -377,3 +391,57 @@ def test_a_run_that_was_promoted_twice_counts_once(league):
     body = promotion_body(config_of("a").model_dump(mode="json"), "a", league.champion())
     league.ledger.record_event("PROMOTE", body)
     assert utility_lost(league.ledger) == pytest.approx(0.05)
+
+
+def test_every_move_says_which_plugins_were_loaded_where_that_is_known(league):
+    stamped = LeagueOrchestrator(league.state, league.ledger, loaded={"core": "1", "plugins": []})
+    stamped.promote(add_run(league, "run-b", config_of("b")), force=True, reason="x")
+    stamped.rollback()
+    moved = league.ledger.events(("OVERRIDE", "PROMOTE", "ROLLBACK"))
+    assert [entry.body["loaded"] for entry in moved] == [{"core": "1", "plugins": []}] * 3
+
+
+def test_what_stands_beside_a_move_is_written_with_it_or_not_at_all(league):
+    run_id = add_run(league, "run-b", config_of("b"))
+    with pytest.raises(ValueError, match="neither RUN nor an event kind"):
+        league.promote(run_id, beside=[("NOTHING", {})])
+    assert kinds(league) == ["BOOTSTRAP"]
+    league.promote(run_id, beside=[("CANARY_STOP", {"experiment": "x"})])
+    assert kinds(league) == ["BOOTSTRAP", "CANARY_STOP", "PROMOTE"]
+
+
+PARKED = {"verdict": "canary", "reason": "not proved on 300 tasks: parked", "score": 0.6}
+RULE = {"params": {"beta_min": 0.02, "tau": 0.5}}
+HEARD = Feedback("live-1", 1, 3.7, {"champion": 100, "challenger": 100})
+
+
+def test_feedback_takes_the_place_of_the_missing_proof(league):
+    run_id = add_run(league, "run-b", config_of("b"), proved=False, params=RULE, **PARKED)
+    with pytest.raises(PromotionRefused, match="its verdict was canary"):
+        league.promote(run_id)
+    assert league.promote(run_id, feedback=HEARD).run_id == "run-b"
+    assert league.ledger.events("PROMOTE")[0].body["feedback"]["t"] == 1
+
+
+@pytest.mark.parametrize(
+    ("heard", "row", "why"),
+    [
+        ({"log_e": 3.6}, {}, "its gain is not proved"),
+        ({"t": 2}, {}, "its gain is not proved"),
+        ({"votes": {"champion": 99, "challenger": 900}}, {}, "its gain is not proved"),
+        ({"votes": {}}, {}, "its gain is not proved"),
+        ({}, {"score": 0.4}, "its verdict was canary"),
+        ({}, {"score": None}, "its verdict was canary"),
+        ({}, {"params": {"params": {"beta_min": 0.02}}}, "its verdict was canary"),
+        ({}, {"verdict": "rollback"}, "its verdict was rollback"),
+        ({}, {"delta_linf": 0.01}, "ΔL∞ is 0.01"),
+        ({}, {"sigma_guard_ok": False}, "Σ-Guard did not pass"),
+        ({}, {"champion": config_of("other")}, "measured against another champion"),
+    ],
+)
+def test_feedback_takes_the_place_of_nothing_else(league, heard, row, why):
+    fields = {"proved": False, "params": RULE, **PARKED, **row}
+    run_id = add_run(league, "run-b", config_of("b"), **fields)
+    with pytest.raises(PromotionRefused, match=why):
+        league.promote(run_id, feedback=replace(HEARD, **heard))
+    assert league.champion().run_id == "run-first"

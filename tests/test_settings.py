@@ -199,3 +199,17 @@ def test_the_state_directory_is_the_flag_then_the_variable_then_beside_the_file(
 
 def test_the_defaults_are_valid_under_their_own_rules():
     assert Settings.model_validate(Settings().model_dump()) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("[evolve]\nchallengers = 0", "evolve.challengers is at least 1 and at most 256"),
+        ("[evolve]\nrace_tasks = 1", "evolve.race_tasks is at least 10"),
+        ("[evolve]\nchallengers = 'x'", "evolve.challengers is at least 1 and at most 256"),
+        ("[evolve]\nevidence = 'x'", "correct the value"),
+        ("plugins = 3", "correct the value"),
+    ],
+)
+def test_a_number_out_of_range_is_refused_with_its_range(text, hint, elsewhere):
+    assert refused(text, elsewhere)[1] == hint

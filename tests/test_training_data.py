@@ -8,7 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from penin_core import Configuration, Example, SuiteError, Task, TrainingCapabilities
-from penin_core.training.data import Terms, chat_lines, read_training_data
+from penin_core.canonical import digest
+from penin_core.training.data import chat_lines, read_training_data
+from penin_core.training.files import Terms
 
 CONFIG = Configuration(provider="p", model="m", system="Name it.", prompt="Text: {{input}}")
 COLOURS = ("red", "green", "blue")
@@ -297,3 +299,108 @@ def test_whatever_the_lines_are_each_is_used_or_named_or_blank(tmp_path: Path, l
     blank = {number for number, line in enumerate(lines, 1) if not line.strip()}
     assert used | named | blank == set(range(1, len(lines) + 1)) | blank
     assert not used & named
+
+
+# Preferences
+
+
+def pair(number, **changes):
+    return {
+        "prompt": f"which colour has door number {number} please",
+        "chosen": "red",
+        "rejected": "blue",
+        **changes,
+    }
+
+
+PAIRS = [pair(number) for number in range(12)]
+
+
+def test_preferences_are_taken_as_they_are(read):
+    turns = [{"role": "system", "content": "S"}, {"role": "user", "content": "u"}]
+    turns += [{"role": "assistant", "content": "a"}, {"role": "user", "content": "v"}]
+    data = read([*PAIRS, pair(12, prompt=turns)], preferences=True)
+    assert reasons(data) == []
+    first, last = data.train.examples[0], data.train.examples[-1]
+    assert (first.answer, first.rejected, first.system) == ("red", "blue", "")
+    assert first.messages[0].content == PAIRS[0]["prompt"]
+    assert last.system == "S"
+    assert [m.content for m in last.messages] == ["u", "a", "v"]
+
+
+def test_a_task_with_two_answers_is_asked_as_the_configuration_asks_it(read):
+    rows = [{**task(n), "chosen": "red", "rejected": "{}"} for n in range(10)]
+    example = read(rows, preferences=True).train.examples[1]
+    assert example.messages[-1].content == "Text: paint door number 1 in green please"
+    assert (example.system, example.answer, example.rejected) == ("Name it.", "red", "{}")
+
+
+def test_what_two_answers_are_for_the_prompt_cannot_say(read):
+    config = CONFIG.model_copy(update={"prompt": "{{input}} {{chosen}}"})
+    rows = [{**task(n), "chosen": "red", "rejected": "blue"} for n in range(10)]
+    found = reasons(read(rows, preferences=True, config=config))
+    assert "chosen" in found[0][1]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"prompt": "hello"}, "chosen is not a text"),
+        (pair(1, rejected=""), "rejected is not a text"),
+        (pair(1, chosen=["red"]), "chosen is not a text"),
+        (pair(1, rejected="red"), "the same"),
+        (pair(1, prompt=7), "prompt is neither"),
+        (pair(1, prompt=""), "a message of the user is empty"),
+        (pair(1, prompt=[]), "no message of the user"),
+        (pair(1, prompt=[{"role": "assistant", "content": "x"}]), "no message of the user"),
+        (pair(1, prompt=[{"role": "chief", "content": "x"}]), "role"),
+        (pair(1, consent=False), "consent is false"),
+        (task(1), "chosen is not a text"),
+        ({"chosen": "a", "rejected": "b"}, "neither prompt nor input"),
+        ({**chat(("user", "u")), "chosen": "a", "rejected": "b"}, "neither prompt nor input"),
+    ],
+)
+def test_a_preference_that_cannot_be_used_is_named_with_its_line(read, row, reason):
+    ((line, said),) = reasons(read([*PAIRS, row], preferences=True))
+    assert line == 13
+    assert reason in said
+
+
+@pytest.mark.parametrize("row", [PAIRS[0], {"input": "x", "chosen": "a", "rejected": "b"}])
+def test_a_preference_is_no_example_for_other_methods(read, row):
+    ((line, said),) = reasons(read([*GOOD, row]))
+    assert line == 13
+    assert "method dpo" in said
+
+
+def test_opposite_preferences_contradict_each_other_and_other_pairs_do_not(read):
+    rows = [*PAIRS, pair(3, rejected="green"), pair(3, chosen="green"), pair(4, **_turned)]
+    ((line, said),) = reasons(read(rows, preferences=True))
+    assert line == 15
+    assert "it contradicts line 5: the same question, answered 'blue' and 'red'" in said
+
+
+_turned = {"chosen": "blue", "rejected": "red"}
+
+
+def test_a_pair_that_validates_is_not_trained_on(read):
+    data = read(PAIRS, [pair(3), pair(99)], preferences=True)
+    assert reasons(data) == [(1, "it stands in train.jsonl, line 4, too")]
+
+
+@pytest.mark.parametrize("where", ["prompt", "chosen", "rejected", "input"])
+def test_no_part_of_a_preference_may_give_away_a_confirm_task(read, where):
+    secret = "paint the seventh boat in the old harbour green today"
+    row = {**task(1), "chosen": "a", "rejected": "b"} if where == "input" else pair(1)
+    data = read(
+        [*PAIRS, {**row, where: secret}], preferences=True, confirm=(Task(id="c", input=secret),)
+    )
+    assert [line for line, said in reasons(data) if "confirm task 'c'" in said] == [13]
+
+
+def test_the_worse_answer_counts_in_the_hash_and_its_absence_does_not(read):
+    plain, pairs = read(GOOD), read(PAIRS, preferences=True)
+    other = read([*PAIRS[:-1], pair(11, rejected="pink")], preferences=True)
+    assert pairs.hash != other.hash
+    dumped = [e.model_dump(mode="json", exclude={"rejected"}) for e in plain.train.examples]
+    assert plain.hash == digest([dumped, []])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from .shared import limit_options, place_options, suite_option
 if TYPE_CHECKING:
     from penin_core.project import Project
     from penin_core.records import Configuration, CycleReport
+    from penin_core.runners import Watch
 
 MOST_CHALLENGERS = 256
 #: With more tasks than this, computing the power takes longer than a greeting may.
@@ -89,11 +90,12 @@ def command(
             progress(text)
         reports = []
         try:
-            for report in cycles(project, challengers, provider_id=provider, **options):
+            for report in cycles(
+                project, challengers, provider_id=provider, announced=announced, **options
+            ):
                 reports.append(report)
                 if not as_json:
                     click.echo(fitted(report_in_words(report, project.suite.definition.metrics)))
-                _name_what_goes_away(project, champion, report)
         finally:
             if as_json and reports:
                 click.echo(to_json(reports if options["cycles"] > 1 else reports[0]))
@@ -109,6 +111,7 @@ def cycles(
     budget: float,
     max_usd: float | None,
     seed: int | None,
+    announced: Sequence[str] = (),
     **options: Any,
 ) -> Iterator[CycleReport]:
     """Run up to ``cycles`` cycles on one budget of seconds and dollars; stop where it ends."""
@@ -118,7 +121,7 @@ def cycles(
 
     from .terminal import following
 
-    ends, spent = time.monotonic() + budget, 0.0
+    ends, spent, said = time.monotonic() + budget, 0.0, set(announced)
     for number in range(cycles):
         left = ends - time.monotonic()
         money = None if max_usd is None else max_usd - spent
@@ -133,7 +136,7 @@ def cycles(
                     max_usd=money,
                     seed=None if seed is None else seed + number,
                     project=project,
-                    watch=watch,
+                    watch=_naming(said, watch),
                     **options,
                 )
             )
@@ -192,29 +195,37 @@ def announcement(
             f"a promotion needs {MIN_CONFIRM}",
             hint="tasks that promoted a champion cannot prove the next one: add new tasks",
         )
+    able = project.provider(champion.provider).capabilities(champion.model)
     return (
         f"suite {wording.clipped(suite.definition.name, 40)}: {len(suite.split('select')):,} tasks "
         f"to search on, {len(fresh):,} of {len(suite.split('confirm')):,} left to confirm on",
         power(min(settings.evolve.confirm_max, len(fresh)), earlier + 1),
         f"{wording.amount(challengers, 'challenger')} to {wording.model_name(champion)}, at most "
         f"{wording.duration(seconds)} and {_money(max_usd, settings.budget.daily_usd)}",
-        *_going_away(project, champion),
+        *_going_away(champion.provider, champion.model, able.shutdown_date),
     )
 
 
-def _name_what_goes_away(project: Project, before: Configuration, report: CycleReport) -> None:
-    now = report.champion.config
-    if (now.provider, now.model) != (before.provider, before.model):
-        for text in _going_away(project, now):
-            progress(text)
-
-
-def _going_away(project: Project, config: Configuration) -> list[str]:
+def _going_away(provider: str, model: str, date: str | None) -> list[str]:
     """Name a model whose service will shut it down: what is proved on it will not last."""
     from . import wording
 
-    date = project.provider(config.provider).capabilities(config.model).shutdown_date
-    return [f"{wording.model_name(config)}: {text}" for text in wording.going_away(date)]
+    name = wording.clipped(f"{provider}:{model}")
+    return [f"{name}: {text}" for text in wording.going_away(date)]
+
+
+def _naming(said: set[str], watch: Watch) -> Watch:
+    """Return ``watch``, and before it name, once, what a service says will go away."""
+
+    def named(event: str, about: Mapping[str, Any]) -> None:
+        if event == "goes_away":
+            for text in _going_away(about["provider"], about["model"], about["date"]):
+                if text not in said:
+                    said.add(text)
+                    progress(text)
+        watch(event, about)
+
+    return named
 
 
 def _money(of_run: float | None, of_day: float) -> str:

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .output import emit, json_option, printable, progress, quiet_option, table
+from . import jobs
+from .output import emit, json_option, progress, quiet_option
 from .shared import Duration, Money, place_options, suite_option
 
 if TYPE_CHECKING:
     from penin_core.project import Project
     from penin_core.records import CycleReport
-    from penin_core.training.jobs import Job
-    from penin_core.training.plan import Plan
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 TIME = click.option(
     "--budget", type=Duration(), metavar="TIME", help="Most time to take now: 90s, 30m, 1h30m."
 )
 MONEY = click.option("--max-usd", type=Money(), metavar="USD", help="Most money to spend now.")
-#: So many problems of a file are shown.
-SHOWN = 100
 EXHAUSTED = 4
 
 
@@ -72,17 +68,19 @@ def start(
     """Check the examples, then train; the same training is never begun twice.
 
     A row of FILE is {"messages": [...]} with the answer last, or a task, {"input": ..., "expected":
-    ...}, which is asked as the champion asks it. Every error is listed before anything is spent.
+    ...}, which is asked as the champion asks it. With --set method=dpo a row is a preference:
+    {"prompt": ..., "chosen": ..., "rejected": ...}. Every error is listed before anything is spent.
     Ctrl-C leaves a job that the same command, or penin finetune resume, goes on with. The trained
     model competes in the next cycle of penin evolve.
     """
-    hyperparams = parsed(given)
+    hyperparams = jobs.parsed(given)
     progress("reading settings, plugins, tasks and examples")
     from asyncio import run
 
-    from penin_core.finetuning import finetune, plan_training
+    from penin_core.finetuning import finetune
     from penin_core.state import prepare
     from penin_core.training.plan import left_of
+    from penin_core.training.planning import plan_training
 
     from .shared import checked_project
     from .training import announced, following, job_in_words, plan_in_words, planned
@@ -90,7 +88,7 @@ def start(
     with checked_project(config, state_dir, suite) as (project, _):
         plan = plan_training(project, train, validation, hyperparams=hyperparams, **options)
         if plan.data.problems:
-            _show_problems(plan, as_json)
+            jobs.show_problems(plan, as_json)
             plan.data.require_usable()
         if plan_only:
             emit(planned(plan), as_json, plan_in_words)
@@ -101,12 +99,12 @@ def start(
         with following() as watch:
             job = run(finetune(project, plan, seconds=budget, max_usd=max_usd, watch=watch))
         if not then_evolve:
-            emit(row(project, job), as_json, job_in_words)
+            emit(jobs.row(project, job), as_json, job_in_words)
             return
         progress(f"job {job.short} succeeded, and competes now")
         report = _cycle(project, budget, left_of(max_usd, plan), as_json)
         if as_json:
-            emit({"job": row(project, job), "cycle": report}, as_json, str)
+            emit({"job": jobs.row(project, job), "cycle": report}, as_json, str)
     ctx.exit(EXHAUSTED if report.reason.startswith("budget_exhausted") else 0)
 
 
@@ -154,7 +152,7 @@ def resume(
         with following() as watch:
             limits = {"seconds": budget, "max_usd": max_usd}
             done = run(finetuning.resume(project, job, watch=watch, **limits))
-        emit(row(project, done), as_json, job_in_words)
+        emit(jobs.row(project, done), as_json, job_in_words)
 
 
 @command.command("status")
@@ -171,11 +169,11 @@ def status(job: str | None, config: Path | None, state_dir: Path | None, as_json
     from .training import job_in_words
 
     with checked_project(config, state_dir) as (project, _):
-        found, state = run(finetuning.look(project, job or _latest(project)))
-        data = row(project, found)
+        found, state = run(finetuning.look(project, job or jobs.latest(project)))
+        data = jobs.row(project, found)
         data["curve"] = [point.model_dump(exclude_defaults=True) for point in found.curve()]
         if state is not None:
-            data |= {"status": state.status, "reason": state.message}
+            data |= jobs.state_row(state)
         emit(data, as_json, job_in_words)
 
 
@@ -194,7 +192,7 @@ def cancel(job: str | None, config: Path | None, state_dir: Path | None, as_json
 
     with checked_project(config, state_dir) as (project, _):
         found = run(finetuning.cancel(project, job))
-        emit(row(project, found), as_json, job_in_words)
+        emit(jobs.row(project, found), as_json, job_in_words)
 
 
 @command.command("list")
@@ -205,7 +203,7 @@ def list_jobs(config: Path | None, state_dir: Path | None, as_json: bool) -> Non
     from .shared import checked_project
 
     with checked_project(config, state_dir) as (project, _):
-        emit(_rows(project), as_json, _table)
+        emit(jobs.rows(project), as_json, jobs.jobs_table)
 
 
 @command.command("export")
@@ -237,87 +235,4 @@ def export(
         rows = answered_rows(project.state, ledger, project.suite, least)
     text = "".join(json.dumps(found, ensure_ascii=False) + "\n" for found in rows)
     write_whole(output, text, replace=False)
-    emit({"rows": len(rows), "file": str(output)}, as_json, _exported)
-
-
-def parsed(given: Sequence[str]) -> dict[str, Any]:
-    """Return NAME=VALUE pairs; a value is JSON, or else a text.
-
-    Raises:
-        SettingsError: a pair has no name or no "=", or a name is given twice.
-    """
-    from penin_core.errors import SettingsError
-
-    found: dict[str, Any] = {}
-    for pair in given:
-        name, equals, text = pair.partition("=")
-        if not (name and equals) or name in found:
-            problem = "is given twice" if name in found else "is not NAME=VALUE"
-            raise SettingsError(f"--set {pair!r} {problem}", hint="such as --set n_epochs=3")
-        try:
-            found[name] = json.loads(text)
-        except ValueError:
-            found[name] = text
-    return found
-
-
-def row(project: Project, job: Job) -> dict[str, Any]:
-    """Return a job as data."""
-    from .training import job_row
-
-    with project.ledger() as ledger:
-        return job_row(ledger, job)
-
-
-def _rows(project: Project) -> list[dict[str, Any]]:
-    from penin_core.training.jobs import jobs
-
-    from .training import job_row
-
-    with project.ledger() as ledger:
-        return [job_row(ledger, job) for job in jobs(project.state, ledger)]
-
-
-def _latest(project: Project) -> str | None:
-    """Return the key of the last job where every job is over; None lets the open one be found."""
-    from penin_core.training.jobs import jobs
-
-    with project.ledger() as ledger:
-        known = jobs(project.state, ledger)
-    return known[-1].key if known and all(job.finished for job in known) else None
-
-
-def _show_problems(plan: Plan, as_json: bool) -> None:
-    from .training import planned
-
-    if as_json:
-        emit(planned(plan), as_json, str)
-        return
-    for problem in plan.data.problems[:SHOWN]:
-        click.echo(printable(str(problem)), err=True)
-    if len(plan.data.problems) > SHOWN:
-        click.echo(f"and {len(plan.data.problems) - SHOWN} more", err=True)
-
-
-def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    if not rows:
-        return "no training yet: penin finetune start --train FILE begins one"
-    headers = ("job", "model", "examples", "status", "tuned", "verdict")
-    shown = [
-        (
-            found["job"][:8],
-            f"{found['provider']}:{found['model']}",
-            found["train"],
-            found["status"],
-            found["tuned"] and found["tuned"][:24],
-            found["verdict"],
-        )
-        for found in rows
-    ]
-    return table(headers, shown)
-
-
-def _exported(data: Mapping[str, Any]) -> str:
-    from .wording import amount
-
-    return f"{amount(data['rows'], 'row')} in {printable(data['file'])}"
+    emit({"rows": len(rows), "file": str(output)}, as_json, jobs.exported)

@@ -29,7 +29,7 @@ FILE_NAME = "penin.toml"
 )
 @click.option("--name", metavar="TEXT", help="Name of the suite.  [default: that of the file]")
 @click.option("--provider", metavar="ID", help="Whose model runs today.  [default: tiny]")
-@click.option("--model", metavar="NAME", help="Which model.  [default for tiny: tiny-1]")
+@click.option("--model", metavar="NAME", help="Which model.  [default for tiny: tiny-2]")
 @click.option("--system", metavar="TEXT", help="The instruction in use today.")
 @click.option("--prompt", metavar="TEXT", help="How a task is asked.  [default: {{input}}]")
 @click.option("--temperature", type=float, help="Sampling temperature in use today.  [default: 1]")

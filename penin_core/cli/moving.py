@@ -11,6 +11,9 @@ from .output import emit, printable
 if TYPE_CHECKING:
     from penin_core.league.promotion import LeagueOrchestrator
     from penin_core.ledger.champion import Champion
+    from penin_core.ledger.store import WORMLedger
+
+    from .shared import Place
 
 
 def moved(
@@ -25,7 +28,6 @@ def moved(
         StateError: nothing was recorded yet, or a cycle uses the state directory.
         PromotionRefused: see ``LeagueOrchestrator.promote``.
     """
-    from penin_core.league.promotion import LeagueOrchestrator
     from penin_core.ledger.champion import current_champion
     from penin_core.state import exclusive
 
@@ -34,13 +36,32 @@ def moved(
     place = recorded(locate(config, state_dir))
     with exclusive(place.state), open_ledger(place) as ledger:
         before = current_champion(ledger)
-        owner = place.settings.ledger.owner
-        after = move(LeagueOrchestrator(place.state, ledger, owner=owner))
+        after = move(league_of(place, ledger))
     data = {
         "before": None if before is None else before.model_dump(mode="json"),
         "champion": after.model_dump(mode="json"),
     }
     emit(data, as_json, _in_words)
+
+
+def league_of(place: Place, ledger: WORMLedger) -> LeagueOrchestrator:
+    """Return the orchestrator of a place; it says in the ledger that no plugin was loaded.
+
+    To take a champion back needs no plugin, so a broken one cannot prevent it.
+    """
+    from contextlib import suppress
+
+    from penin_core import __version__
+    from penin_core.errors import PeninError
+    from penin_core.league.promotion import LeagueOrchestrator
+    from penin_core.locking import read_lock
+
+    loaded: dict[str, Any] = {"core": __version__, "plugins": [], "lock": None}
+    with suppress(PeninError):
+        lock = read_lock(place.settings.folder)
+        loaded["lock"] = None if lock is None else lock.digest()
+    owner = place.settings.ledger.owner
+    return LeagueOrchestrator(place.state, ledger, owner=owner, loaded=loaded)
 
 
 def _in_words(data: dict[str, Any]) -> str:

@@ -35,6 +35,7 @@ def command(config: Path | None, state_dir: Path | None, as_json: bool) -> None:
 def gathered(place: Place) -> dict[str, Any]:
     """Return all that the state directory and the suite say."""
     from penin_core.ledger.store import WORMLedger
+    from penin_core.live.standing import standing
     from penin_core.project import parameters
 
     from .champion import champion_history
@@ -51,6 +52,7 @@ def gathered(place: Place) -> dict[str, Any]:
             "budget": _budget(place),
             "evidence": _evidence(place),
             "interrupted": _interrupted(place.state, ledger),
+            "live": standing(place.state, ledger),
             "parameters": {"version": version, "values": values},
             "ledger": asdict(ledger.verify()),
         }
@@ -65,6 +67,8 @@ def _cycles(ledger: WORMLedger) -> dict[str, Any]:
         best = min((run for run in runs if run["kind"] == "challenger"), key=_order)
         names = ("verdict", "reason", "delta_linf", "dry_run")
         shown = {name: best[name] for name in names}
+        met = (run["u_score"] for run in runs if run["kind"] == "baseline")
+        shown |= {"utility": best["u_score"], "champion_utility": next(met, None)}
         ts = ledger.entry(best["idx"]).ts
         last.append({"cycle_id": cycle_id, "run_id": best["id"], "at": ts, **shown})
     return {"count": len(found), "last": last}
@@ -152,7 +156,8 @@ def _in_words(data: dict[str, Any]) -> str:
     from penin_core.records import Configuration
 
     from . import wording
-    from .wording import line
+    from .canary import summary
+    from .wording import line, lines
 
     shown = []
     if (now := data["champion"]) is None:
@@ -163,15 +168,9 @@ def _in_words(data: dict[str, Any]) -> str:
         shown.append(line("champion", f"{name}, run {printable(now['run_id'] or 'none')}, {since}"))
     shown += _evidence_in_words(data["evidence"])
     shown += _interrupted_in_words(data["interrupted"])
-    budget = data["budget"]
-    reserved = f", {wording.usd(budget['reserved_usd'])} reserved" * bool(budget["reserved_usd"])
-    shown.append(
-        line(
-            "spent",
-            f"{wording.usd(budget['spent_today_usd'])} today (UTC) of "
-            f"{wording.usd(budget['daily_usd'])}{reserved}",
-        )
-    )
+    if data["live"]["running"]:
+        shown += lines("live", summary(data["live"]))
+    shown.append(line("spent", _budget_in_words(data["budget"])))
     values = (f"{name} {value:.4g}" for name, value in sorted(data["parameters"]["values"].items()))
     shown.append(
         line("parameters", f"version {data['parameters']['version']}: {', '.join(values)}")
@@ -180,14 +179,33 @@ def _in_words(data: dict[str, Any]) -> str:
     return "\n".join([*shown, *_cycles_in_words(data["cycles"])])
 
 
+def _budget_in_words(found: Mapping[str, Any]) -> str:
+    from .wording import usd
+
+    spent, limit, reserved = found["spent_today_usd"], found["daily_usd"], found["reserved_usd"]
+    more = f", {usd(reserved)} reserved" if reserved else ""
+    text = f"{usd(spent)} today (UTC) of {usd(limit)}{more}"
+    return _with_bar(text, (spent + reserved) / limit if limit else None)
+
+
+def _with_bar(text: str, share: float | None) -> str:
+    """Return a line with a bar behind it, where there is room for one."""
+    from .charts import bar, room
+
+    return f"{text}  {bar(share, min(20, room(len(text) + 13)))}".rstrip()
+
+
 def _evidence_in_words(found: Mapping[str, Any]) -> Sequence[str]:
     from .wording import clipped, line, lines
 
     if "problem" in found:
         return [line("suite", clipped(found["problem"]))]
     texts = [
-        f"{clipped(found['suite'], 40)}: {found['select']:,} tasks to search on, "
-        f"{found['fresh']:,} of {found['confirm']:,} left to confirm on",
+        _with_bar(
+            f"{clipped(found['suite'], 40)}: {found['select']:,} tasks to search on, "
+            f"{found['fresh']:,} of {found['confirm']:,} left to confirm on",
+            found["fresh"] / found["confirm"] if found["confirm"] else None,
+        ),
         f"confirmations so far {found['confirmations']}, the next is held to "
         f"alpha {found['next_alpha']:.4g}",
     ]
@@ -222,4 +240,23 @@ def _cycles_in_words(found: Mapping[str, Any]) -> Sequence[str]:
         for cycle in found["last"]
     ]
     head = ("best run of a cycle", "verdict", "ΔL∞", "run", "why")
-    return ["", f"{found['count']} cycles, the last ones first:", table(head, rows)]
+    listed = ["", f"{found['count']} cycles, the last ones first:", table(head, rows)]
+    return [*_trend(found["last"]), *listed]
+
+
+def _trend(last: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+    """Return the utility of the champion and of the best challenger, cycle by cycle."""
+    from .charts import WIDEST, sparkline
+    from .wording import lines, number
+
+    names = {"champion_utility": "champion", "utility": "best challenger"}
+    paths = {
+        words: [found[name] for found in reversed(last) if found[name] is not None]
+        for name, words in names.items()
+    }
+    texts = []
+    for words, path in paths.items():
+        if len(path) > 1:
+            ends = f"from {number(path[0])} to {number(path[-1])}"
+            texts.append(f"{sparkline(path, WIDEST, (0.0, 1.0))} {words}, {ends}")
+    return lines("utility", texts)

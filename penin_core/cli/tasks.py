@@ -1,14 +1,22 @@
-"""penin tasks: look for leaks in a file of tasks, and write down how it is divided."""
+"""penin tasks: look for leaks in a file, write down how it is divided, make one of traffic."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from .output import emit, json_option, printable
+from .output import config_option, emit, json_option, printable
+from .shared import Duration, place_options
+
+if TYPE_CHECKING:
+    from penin_core.live.tasks import Harvest
+
+    from .shared import Place
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 SHOWN = 20
@@ -16,7 +24,7 @@ SHOWN = 20
 
 @click.group()
 def command() -> None:
-    """Check a file of tasks, or write down its splits."""
+    """Check tasks, write down their splits, or make them of traffic."""
 
 
 @command.command("check")
@@ -43,24 +51,141 @@ def check(ctx: click.Context, file: Path, training: tuple[Path, ...], as_json: b
 @command.command("split")
 @click.argument("file", type=FILE)
 @click.option("--output", type=FILE, required=True, metavar="NEW", help="The file to write.")
-def split(file: Path, output: Path) -> None:
-    """Write FILE to NEW with the split of every task, so that later additions move none."""
+@click.option(
+    "--clusters",
+    metavar="COLUMN",
+    help="The column by which tasks belong together.  [default: that of penin.toml for its tasks]",
+)
+@config_option
+def split(file: Path, output: Path, clusters: str | None, config: Path | None) -> None:
+    """Write FILE to NEW with the split of every task, so that later additions move none.
+
+    Tasks of one cluster stay in one split.
+    """
     from penin_core.projectfiles import write_whole
     from penin_core.suites import read_tasks
 
-    splits = {task.id: task.split for task in read_tasks(file)}
-    lines = file.read_text(encoding="utf-8").split("\n")
+    column = clusters or _clusters_of(file, config)
+    splits = {task.id: task.split for task in read_tasks(file, column)}
+    # As read_tasks reads it: a mark of the byte order is no part of the first line.
+    lines = file.read_text(encoding="utf-8-sig").split("\n")
     rows = [json.loads(line) for line in lines if line.strip()]
-    text = "".join(
-        json.dumps({**row, "split": splits[row["id"]]}, ensure_ascii=False) + "\n" for row in rows
+    write_whole(output, _rows({**row, "split": splits[row["id"]]} for row in rows), replace=False)
+
+
+def _rows(rows: Iterable[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _clusters_of(file: Path, config: Path | None) -> str | None:
+    """Return the column that penin.toml names, if FILE holds the tasks of its suite."""
+    from penin_core.settings import load_settings
+
+    settings = load_settings(config)
+    named = settings.suite.tasks
+    if named is None or (settings.folder / named).resolve() != file.resolve():
+        return None
+    return settings.suite.clusters
+
+
+@command.command("from-traffic")
+@click.argument("output", type=FILE)
+@click.option(
+    "--since", type=Duration(), metavar="TIME", help="Only the last so much time: 12h, 7d."
+)
+@click.option(
+    "--min-feedback",
+    type=float,
+    default=0.5,
+    show_default=True,
+    metavar="SCORE",
+    help="Answers that were rated lower are not what is expected.",
+)
+@place_options
+@json_option
+def from_traffic(
+    output: Path,
+    since: float | None,
+    min_feedback: float,
+    config: Path | None,
+    state_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Make tasks of requests that were kept and that users rated well, and write them to OUTPUT.
+
+    What is kept is said by [live] log in penin.toml. A user's requests stand in one split; write
+    clusters = "user" into the suite.
+    """
+    from penin_core.errors import SettingsError
+    from penin_core.live.tasks import as_row
+    from penin_core.projectfiles import require_place, write_whole
+
+    from .shared import locate
+
+    if not 0.0 <= min_feedback <= 1.0:
+        raise SettingsError(
+            f"--min-feedback: {min_feedback} does not lie in [0, 1]", hint="write 0.5, say"
+        )
+    require_place(output, replace=False)
+    found = _harvested(locate(config, state_dir), since, min_feedback)
+    write_whole(output, _rows(map(as_row, found.tasks)), replace=False)
+    counts = Counter(str(task.split) for task in found.tasks)
+    data = {
+        "written": str(output),
+        "tasks": len(found.tasks),
+        "splits": dict(sorted(counts.items())),
+        "skipped": dict(sorted(found.skipped.items())),
+    }
+    emit(data, as_json, _harvest_in_words)
+
+
+def _harvested(place: Place, since: float | None, min_feedback: float) -> Harvest:
+    """Return the tasks of a place; raise StateError where nothing was kept."""
+    import time
+
+    from penin_core.errors import StateError
+    from penin_core.ledger.files import is_file
+    from penin_core.live.store import FILE, LiveStore
+    from penin_core.live.tasks import harvested
+
+    place.check()
+    if is_file(place.state / FILE):
+        store = LiveStore(place.state)
+        try:
+            first = 0.0 if since is None else time.time() - since
+            found = harvested(store.traffic(first), min_feedback)
+        finally:
+            store.close()
+        if found.tasks:
+            return found
+        reasons = ", ".join(f"{count} {why}" for why, count in sorted(found.skipped.items()))
+        raise StateError(
+            f"no request became a task: {reasons or 'none was kept'}",
+            hint="POST /v1/feedback says which answers are good; [live] log keeps requests",
+        )
+    raise StateError(
+        f"no traffic was served from {str(place.state)!r}",
+        hint="penin serve serves it; log = true in [live] keeps requests that consent",
     )
-    write_whole(output, text, replace=False)
+
+
+def _harvest_in_words(data: dict[str, Any]) -> str:
+    from .wording import amount, clipped, line, lines
+
+    splits = ", ".join(f"{count} {name}" for name, count in data["splits"].items())
+    skipped = [f"{count:,} {why}" for why, count in data["skipped"].items()]
+    return "\n".join(
+        [
+            line(
+                "written", f"{clipped(data['written'])}, {amount(data['tasks'], 'task')}: {splits}"
+            ),
+            *lines("skipped", skipped or ["none"]),
+        ]
+    )
 
 
 def checked(file: Path, training: tuple[Path, ...]) -> dict[str, Any]:
     """Return how many tasks each split has, how often questions recur, and what leaks."""
-    from collections import Counter
-
     from penin_core.leaks import question_key
     from penin_core.settings import SuiteDefinition
     from penin_core.suites import load_suite

@@ -247,6 +247,8 @@ def job_in_words(data: Mapping[str, Any]) -> str:
     optional = (
         ("service", data["service_job"]),
         ("reason", data["reason"]),
+        ("event", data.get("event")),
+        ("kept", ", ".join(found["model"] for found in data.get("checkpoints", ()))),
         ("loss", f"{sparkline(losses)} {losses[-1]:.3f}" if losses else ""),
         ("figures", _pairs({name: f"{value:.4g}" for name, value in data["figures"].items()})),
         ("tuned", data["tuned"]),

@@ -37,33 +37,44 @@ def command(run_id: str, config: Path | None, state_dir: Path | None, as_json: b
 def explained(state: Path, ledger: WORMLedger, run: Mapping[str, Any]) -> dict[str, Any]:
     """Return the row of a run, what explains it, and the two configurations it compares.
 
-    ``config`` is None where its files are gone, ``champion_config`` where it is not known.
+    ``config`` is None where its files are gone, ``champion_config`` where it is not known;
+    ``log_e`` is the evidence after every task, of utility and, where it was claimed, of cost.
     """
+    import json
+
     entry = ledger.entry(run["idx"])
     detail = entry.body.get("detail", {})
-    config, problem = _config(state, run)
+    files, problem = _files(state, run)
+    confirmation = detail.get("confirmation")
     return {
         "run": {**run, "at": entry.ts},
         "detail": detail,
-        "config": config,
+        "config": json.loads(files["config.json"]) if files else None,
+        "log_e": _log_e(files, confirmation) if isinstance(confirmation, dict) else {},
         "champion_config": _champion_config(ledger, detail.get("champion")),
         "files": str(state / "runs" / run["id"]),
         "problem": problem,
     }
 
 
-def _config(state: Path, run: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
-    """Return the configuration of a run, or why its files cannot be read."""
-    import json
-
+def _files(state: Path, run: Mapping[str, Any]) -> tuple[Mapping[str, bytes], str]:
+    """Return the files of a run, or why they cannot be read."""
     from penin_core.errors import LedgerInvalid, StateError
     from penin_core.ledger.artifacts import read_run
 
     try:
-        files = read_run(state, run["id"], run["manifest_sha256"])
+        return read_run(state, run["id"], run["manifest_sha256"]), ""
     except (LedgerInvalid, StateError) as error:
-        return None, str(error)
-    return json.loads(files["config.json"]), ""
+        return {}, str(error)
+
+
+def _log_e(files: Mapping[str, bytes], found: Mapping[str, Any]) -> dict[str, list[float]]:
+    import json
+
+    from penin_core.pages.evidence import log_e_paths
+
+    rows = map(json.loads, files.get("pairs.jsonl", b"").splitlines())
+    return log_e_paths(rows, found["claim"])[0]
 
 
 def _champion_config(ledger: WORMLedger, config_hash: str | None) -> dict[str, Any] | None:
@@ -87,7 +98,7 @@ def _in_words(data: dict[str, Any]) -> str:
         *lines("not applied", wording.not_applied(detail.get("not_applied", ()))),
         *lines("model", wording.going_away(detail.get("shutdown_date"))),
         "",
-        *_numbers(run, detail),
+        *_numbers(run, detail, data["log_e"]),
         *lines("guards", wording.guards(detail.get("guards", ()))),
         *lines(
             "files", [printable(data["files"]), *filter(None, [wording.clipped(data["problem"])])]
@@ -112,17 +123,15 @@ def _changed(data: Mapping[str, Any]) -> Sequence[str]:
     return difference(champion, config) or ["nothing"]
 
 
-def _numbers(run: Mapping[str, Any], detail: Mapping[str, Any]) -> Sequence[str]:
+def _numbers(
+    run: Mapping[str, Any], detail: Mapping[str, Any], log_e: Mapping[str, Sequence[float]]
+) -> Sequence[str]:
     """Return the axes, the rule on point values, and the evidence."""
-    from .wording import AXES, amount, axes, axis_table, evidence, gain, line, lines, number
+    from .wording import amount, evidence, gain, line, lines, number
 
     if run["n_tasks"] in (None, 0):
         return []
-    measured = {axis: run[f"{axis.lower()}_score"] for axis in AXES}
-    columns = [("run", measured)]
-    if "before" in detail:
-        columns.insert(0, ("champion", axes(detail["before"])))
-    shown = [*axis_table(columns), line("measured", f"on {amount(run['n_tasks'], 'task')}")]
+    shown = [*_axes(run, detail), line("measured", f"on {amount(run['n_tasks'], 'task')}")]
     params = detail.get("params", {})
     if run["score"] is not None:
         shown.append(line("score", f"{number(run['score'])}, tau {number(params.get('tau'))}"))
@@ -132,5 +141,35 @@ def _numbers(run: Mapping[str, Any], detail: Mapping[str, Any]) -> Sequence[str]
     if detail.get("worst_axis"):
         shown.append(line("worst", str(detail["worst_axis"])))
     if found := detail.get("confirmation"):
-        shown += lines("evidence", [evidence(found), *gain(found, ())])
+        shown += lines("evidence", [evidence(found), *_path(found, log_e), *gain(found, ())])
     return shown
+
+
+def _axes(run: Mapping[str, Any], detail: Mapping[str, Any]) -> list[str]:
+    """Return the table of the axes, each with a bar, and a stroke where the champion stood."""
+    from .charts import bar, room
+    from .wording import AXES, axes, axis_table
+
+    measured = {axis: run[f"{axis.lower()}_score"] for axis in AXES}
+    before = axes(detail["before"]) if "before" in detail else {}
+    columns = [("champion", before)] if before else []
+    head, *rows = axis_table([*columns, ("run", measured)])
+    used = max(map(len, rows)) + 2
+    width = room(used)
+    drawn = [bar(measured[axis], width, before.get(axis)) for axis in AXES]
+    return [head, *(f"{row:<{used}}{bar}".rstrip() for row, bar in zip(rows, drawn, strict=True))]
+
+
+def _path(found: Mapping[str, Any], log_e: Mapping[str, Sequence[float]]) -> list[str]:
+    """Return the evidence as it grew, and when it was enough, for each thing that was claimed."""
+    import math
+
+    from .charts import room, sparkline
+
+    bar, shown = math.log(1 / found["alpha"]), []
+    for name, path in log_e.items():
+        passed = next((n for n, value in enumerate(path, 1) if value >= bar), None)
+        when = f"enough after {passed}" if passed else "never enough"
+        words = f"e-value of the {name} over {len(path)} looks, {when}"
+        shown.append(f"{sparkline(path, room(len(words) + 13))} {words}".strip())
+    return shown if found.get("mode") != "horizon" else []

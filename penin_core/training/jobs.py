@@ -8,7 +8,6 @@ FINETUNE_CREATED before its first step or poll, FINETUNE_FINISHED with what came
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -31,6 +30,8 @@ from penin_core.records import (
     TrainingExample,
     TrainingProgress,
 )
+from penin_core.training.files import as_data
+from penin_core.training.locks import is_held, lock
 from penin_core.training.plan import Plan
 
 CREATED, FINISHED = "FINETUNE_CREATED", "FINETUNE_FINISHED"
@@ -194,7 +195,7 @@ def prepare_job(state: Path, ledger: WORMLedger, plan: Plan, plugin: str) -> Job
     folder = home(state) / str(about["job"])
     texts = [*plan.data.train.texts(), *plan.data.validation.texts()]
     sets = (plan.data.train.examples, plan.data.validation.examples)
-    data = [[example.model_dump(mode="json") for example in examples] for examples in sets]
+    data = [as_data(examples) for examples in sets]
     try:
         home(state).mkdir(mode=0o700, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=".aside-", dir=home(state)))
@@ -236,6 +237,17 @@ def finish(
         "tokens": tokens,
     }
     ledger.record_event(FINISHED, body)
+    _clear(job)
+
+
+def clear_finished(state: Path, ledger: WORMLedger) -> None:
+    """Remove the checkpoints of jobs that are over; a process may have died before it did that."""
+    for job in jobs(state, ledger):
+        if job.finished is not None:
+            _clear(job)
+
+
+def _clear(job: Job) -> None:
     shutil.rmtree(job.work, ignore_errors=True)
 
 
@@ -246,21 +258,13 @@ def held(job: Job) -> Iterator[None]:
     Raises:
         StateError: another process works on it.
     """
-    with _lock(job.folder) as free:
+    with lock(job.folder) as free:
         if not free:
             raise StateError(
                 f"training job {job.short} is being worked on by another process",
                 hint="penin finetune status shows how far it is; penin finetune cancel stops it",
             )
         yield
-
-
-def is_held(folder: Path) -> bool:
-    """Return whether a process works on the job of this folder."""
-    if not folder.is_dir():
-        return False
-    with _lock(folder) as free:
-        return not free
 
 
 def _about(folder: Path) -> dict[str, Any]:
@@ -291,17 +295,3 @@ def write_whole(path: Path, value: Any) -> None:
         os.fsync(file.fileno())
     aside.replace(path)
     sync_folder(path.parent)
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[bool]:
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(descriptor)

@@ -97,7 +97,8 @@ async def train(
 
 def lineage(job: Job) -> dict[str, Any]:
     """Return what a trained model is made from; the same training has the same lineage."""
-    return {name: job.about[name] for name in _LINEAGE}
+    weights = {"weights": job.about["weights"]} if "weights" in job.about else {}
+    return {name: job.about[name] for name in _LINEAGE} | weights
 
 
 def _given(job: Job) -> TrainingJob:

@@ -26,14 +26,16 @@ class Plan:
     #: What a trained model is proposed as: the configuration whose prompt the data carry.
     config: Configuration
     data: TrainingData
+    #: What says which weights stand behind the model; empty where its name says it.
+    weights: str = ""
     #: The most that the training can cost.
     bound_micro_usd: int = 0
 
     @property
     def fingerprint(self) -> str:
         """Identify the training, whatever comes of it."""
-        hyperparams = dict(self.hyperparams)
-        return digest([self.provider, self.model, hyperparams, self.seed, self.data.hash])
+        about = [self.provider, self.model, dict(self.hyperparams), self.seed, self.data.hash]
+        return digest([*about, self.weights] if self.weights else about)
 
     def about(self, attempt: int, plugin: str) -> dict[str, Any]:
         """Return the body of the entry that begins the job."""
@@ -56,6 +58,7 @@ class Plan:
             "licenses": data.rights.licenses,
             "config": self.config.model_dump(mode="json"),
             "bound_micro_usd": self.bound_micro_usd,
+            **({"weights": self.weights} if self.weights else {}),
         }
 
 

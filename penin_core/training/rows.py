@@ -1,4 +1,4 @@
-"""One line of training data: a conversation with its answer, or a task of penin."""
+"""One line of training data: a conversation with its answer, a task of penin, or a preference."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from penin_core.records import Configuration, Message, Task, TrainingExample
 from penin_core.rendering import render
 from penin_core.suites import example_of
 
+_OF_PAIRS = frozenset({"id", "prompt", "chosen", "rejected", "consent", "license", "lineage"})
 _OF_CHATS = frozenset({"id", "messages", "consent", "license", "lineage"})
 _OF_TASKS = frozenset(Task.model_fields) - {"fields", "examples", "sample"}
 
@@ -30,19 +31,16 @@ class Row(NamedTuple):
     license: str | None
 
 
-def read_row(number: int, line: str, config: Configuration) -> tuple[Row, list[str]]:
+def read_row(
+    number: int, line: str, config: Configuration, preferences: bool = False
+) -> tuple[Row, list[str]]:
     """Return a row and its columns that mean nothing here; ValueError says what is wrong."""
-    try:
-        given = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON: {error.msg}, at character {error.pos + 1}") from None
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    if not isinstance(given, dict):
-        raise ValueError("not a JSON object")
+    given = _parsed(line)
     try:
         canonical_json(given)
-        if "messages" in given and "input" not in given:
+        if preferences:
+            example, seen, unknown = _of_preference(given, config)
+        elif "messages" in given and "input" not in given:
             example, seen = _of_chat(given), tuple(_texts(given["messages"]))
             unknown = sorted(given.keys() - _OF_CHATS)
         else:
@@ -54,6 +52,43 @@ def read_row(number: int, line: str, config: Configuration) -> tuple[Row, list[s
         raise ValueError(f"{place}: {problem['msg'].lower()}") from None
     consent, license_ = _declared(given)
     return Row(number, example, seen, consent, license_), unknown
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    try:
+        given = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error.msg}, at character {error.pos + 1}") from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(given, dict):
+        raise ValueError("not a JSON object")
+    return given
+
+
+def _of_preference(
+    given: Mapping[str, Any], config: Configuration
+) -> tuple[TrainingExample, tuple[str, ...], list[str]]:
+    """Return the example of a preference, the texts to look for, and the columns without use."""
+    for name in ("chosen", "rejected"):
+        if not isinstance(given.get(name), str) or not given[name].strip():
+            raise ValueError(f"{name} is not a text: a preference has a better and a worse answer")
+    if given["chosen"] == given["rejected"]:
+        raise ValueError("chosen and rejected are the same")
+    if "prompt" not in given and "input" not in given:
+        raise ValueError("it has neither prompt nor input")
+    if "prompt" not in given:
+        task = {k: v for k, v in given.items() if k not in ("chosen", "rejected")}
+        example, seen = _of_task({**task, "expected": given["chosen"]}, config)
+        return example.model_copy(update={"rejected": given["rejected"]}), seen, []
+    prompt = given["prompt"]
+    turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+    if not isinstance(turns, list):
+        raise ValueError("prompt is neither a text nor a list of messages")
+    example = _of_chat({"messages": [*turns, {"role": "assistant", "content": given["chosen"]}]})
+    seen = tuple(_texts([turns, given["chosen"], given["rejected"]]))
+    unknown = sorted(given.keys() - _OF_PAIRS)
+    return example.model_copy(update={"rejected": given["rejected"]}), seen, unknown
 
 
 def _of_chat(given: Mapping[str, Any]) -> TrainingExample:
@@ -84,13 +119,13 @@ def _split_system(turns: list[Message]) -> tuple[str, list[Message]]:
 def _of_task(given: Mapping[str, Any], config: Configuration) -> tuple[TrainingExample, Any]:
     """Return the example of a task, asked as ``config`` asks it, and the texts to look for."""
     if "input" not in given:
-        raise ValueError("it has neither messages nor input")
+        raise _unanswered(given, "it has neither messages nor input")
     known = {key: value for key, value in given.items() if key in _OF_TASKS}
     fields = {key: value for key, value in given.items() if key not in _OF_TASKS}
     task = Task.model_validate({"id": "row", **known, "fields": fields})
     solved = example_of(task)
     if solved is None or not solved.output.strip():
-        raise ValueError("it has no expected answer to learn from")
+        raise _unanswered(given, "it has no expected answer to learn from")
     try:
         request = render(config, task, 0)
     except SuiteError as error:
@@ -99,6 +134,12 @@ def _of_task(given: Mapping[str, Any], config: Configuration) -> tuple[TrainingE
         system=request.system, messages=request.messages, answer=solved.output
     )
     return example, (question_key(task), *_texts(task.input))
+
+
+def _unanswered(given: Mapping[str, Any], reason: str) -> ValueError:
+    if {"chosen", "rejected"} <= given.keys():
+        return ValueError("it is a preference, for the method dpo: chosen and rejected")
+    return ValueError(reason)
 
 
 def _texts(value: Any) -> Iterator[str]:

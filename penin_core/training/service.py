@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,19 +13,23 @@ from typing import Any
 from penin_core.contracts import HttpFineTuner, Steps
 from penin_core.engine.budget import Budget
 from penin_core.engine.cache import ResponseCache
+from penin_core.engine.replies import UNREADABLE, plugin_failure, shorten
 from penin_core.engine.wire import Engine
 from penin_core.errors import (
+    BudgetExceeded,
     FineTuningUnavailable,
     ProviderAuthError,
     ProviderBadReply,
+    ProviderError,
     ProviderRefused,
-    SettingsError,
+    StateError,
     TrainingFailed,
     TrainingStopped,
 )
 from penin_core.ledger.store import WORMLedger
 from penin_core.project import Project
-from penin_core.records import JobState, TrainingCapabilities, Wait
+from penin_core.records import JobState, Wait
+from penin_core.training.charges import Charge
 from penin_core.training.data import chat_lines
 from penin_core.training.jobs import CREATED, OVER, Job, finish, write_whole
 
@@ -34,30 +37,13 @@ Watch = Callable[[str, Mapping[str, object]], None]
 
 #: Seconds between two looks at a job: at first, at most, and by how much they grow.
 FIRST_PAUSE, LONGEST_PAUSE, GROWTH = 5.0, 60.0, 1.5
+#: So many looks in a row may fail: with their own retries, a few minutes.
+MOST_MISSED = 5
+_UNKNOWN = 404
 
 _FILES, _SENT = "files.json", "sent.json"
-
-
-def price_bound(capabilities: TrainingCapabilities, tokens: int, given: Mapping[str, Any]) -> int:
-    """Return the most micro-USD that a training on ``tokens`` can cost.
-
-    Raises:
-        ProviderRefused: nobody knows the price.
-        SettingsError: the number of passes over the data is not bounded.
-    """
-    price = capabilities.usd_per_million
-    if price is None:
-        raise ProviderRefused(
-            "no price is known for training this model",
-            hint="let capabilities() of the fine-tuner state usd_per_million, 0 where it is free",
-        )
-    epochs = given.get("n_epochs", 1)
-    if price and (isinstance(epochs, bool) or not isinstance(epochs, int | float)):
-        raise SettingsError(
-            f"n_epochs = {epochs!r} bounds no price: every pass over the data is paid",
-            hint="say how many passes, such as --set n_epochs=3",
-        )
-    return math.ceil(tokens * epochs * price) if price else 0
+#: The last that the service said: its events, checkpoints and files with results among it.
+_SAID = "service.json"
 
 
 @dataclass
@@ -67,7 +53,7 @@ class Service:
     job: Job
     tuner: HttpFineTuner
     engine: Engine
-    budget: Budget
+    charge: Charge
     ledger: WORMLedger
     watch: Watch
 
@@ -88,13 +74,26 @@ class Service:
         return state
 
     async def cancel(self) -> JobState:
-        """Ask the service to stop the job; return what it says then."""
+        """Ask the service to stop the job; return what it says then.
+
+        A job that is over already, or that the service does not know any more, needs no stopping.
+        """
         service_job = self.job.service_job or ""
-        await self._drive(self.tuner.cancel(service_job))
+        try:
+            await self._drive(self.tuner.cancel(service_job))
+        except ProviderRefused as error:
+            if error.status == _UNKNOWN and await self._drive(self.tuner.find_job(self.job.key)):
+                raise
+            if error.status == _UNKNOWN:
+                return JobState(status="cancelled", message=f"given up: {error}")
+            state = await self.look()
+            if state.status not in OVER:
+                raise
+            return state
         return await self.look()
 
     async def conclude(self, service_job: str, state: JobState) -> None:
-        """Write down a job that is over.
+        """Write down a job that is over, and beside it all that the service says about it.
 
         Raises:
             TrainingStopped, TrainingFailed: it has no model.
@@ -105,7 +104,9 @@ class Service:
             if not isinstance(model, str) or not model:
                 raise ProviderBadReply(f"job {service_job} succeeded, but its model has no name")
             config = job.config.model_copy(update={"model": model})
-        self._settle(state)
+        with suppress(OSError):
+            write_whole(job.folder / _SAID, state.model_dump(mode="json"))
+        self.charge.settle(state.tokens, self._price())
         finish(self.ledger, job, state.status, state.message, config=config, tokens=state.tokens)
         if state.status == "cancelled":
             raise TrainingStopped(
@@ -115,39 +116,63 @@ class Service:
         if state.status != "succeeded":
             raise TrainingFailed(
                 f"training job {job.short} ({service_job}) failed: "
-                f"{state.message or 'the service gives no reason'}",
+                f"{shorten(state.message) or 'the service gives no reason'}",
                 hint="correct what the service names; penin finetune start begins it anew",
             )
 
     async def _create(self) -> str:
         """Return the id of the job at the service. It is in the ledger when this returns."""
         job = self.job
-        self._reserve()
-        sent = job.folder / _SENT
-        service_job, asked = None, sent.exists()
-        try:
-            if asked:
-                service_job = await self._drive(self.tuner.find_job(job.key))
-                asked = False
-            if service_job is None:
-                files = await self._uploaded()
-                write_whole(sent, True)
-                about = job.about
-                steps = self.tuner.create_job(about["model"], files, about["hyperparams"], job.key)
-                service_job = await self._drive(steps)
-        except (ProviderRefused, ProviderAuthError) as error:
-            # Nothing was created now; an earlier attempt may have, until the service was asked.
-            if not asked:
-                self._release()
-                sent.unlink(missing_ok=True)
-                if isinstance(error, FineTuningUnavailable):
-                    discard(job)
-            raise
+        self.charge.reserve(job.about["bound_micro_usd"])
+        service_job = None
+        if was_sent(job.folder):
+            service_job = await self._drive(self.tuner.find_job(job.key))
+        if service_job is None:
+            service_job = await self._launched()
         if not isinstance(service_job, str) or not service_job:
             raise ProviderBadReply("the service created a job and did not say its id")
         self.ledger.record_event(CREATED, {**job.about, "service_job": service_job})
         self.watch("created", {"job": job, "service_job": service_job})
         return service_job
+
+    async def _launched(self) -> object:
+        """Upload the data, create the job and return its id; look for it where the reply is lost.
+
+        It is looked for, never created again: who asks later may find what is not listed yet.
+        """
+        job, about = self.job, self.job.about
+        try:
+            files = await self._uploaded()
+            _keep(job.folder / _SENT, True)
+            steps = self.tuner.create_job(about["model"], files, about["hyperparams"], job.key)
+            return await self._drive(steps)
+        except (ProviderRefused, ProviderAuthError) as error:
+            await self._withdraw(error)
+            raise
+        except ProviderError:
+            found = None
+            if was_sent(job.folder):
+                with suppress(ProviderError):
+                    found = await self._drive(self.tuner.find_job(job.key))
+            if found is None:
+                raise
+            return found
+
+    async def _withdraw(self, error: ProviderError) -> None:
+        """Give back the money, and delete what was uploaded for a job that the service refuses."""
+        job, files = self.job, self.job.folder / _FILES
+        self.charge.release()
+        (job.folder / _SENT).unlink(missing_ok=True)
+        if files.exists():
+            sent = json.loads(files.read_text(encoding="utf-8"))
+            left = sent
+            with suppress(BudgetExceeded):
+                left = await self._drive(self.tuner.delete_data(sent))
+            files.unlink()
+            rest = f"these uploads are still there: {', '.join(left)}" if left else ""
+            error.args = (f"{error}; {rest or 'the uploaded files were deleted again'}",)
+        if isinstance(error, FineTuningUnavailable):
+            discard(job)
 
     async def _uploaded(self) -> tuple[str, ...]:
         """Return the ids of the files at the service, which are sent once."""
@@ -159,15 +184,29 @@ class Service:
             chat_lines(train), chat_lines(validation) if validation else None
         )
         files = tuple(await self._drive(steps))
-        write_whole(path, list(files))
+        _keep(path, list(files))
         return files
 
     def _polled(self, service_job: str) -> Steps:
-        pause = FIRST_PAUSE
+        """Look until the job is over; a service may be out of reach, or late to list, for a while.
+
+        Raises:
+            ProviderError: it is so for longer, or it says that there is no such job.
+        """
+        pause, missed = FIRST_PAUSE, 0
         while True:
-            state = yield from self._looked(service_job)
-            if state.status in OVER:
-                return state
+            try:
+                state = yield from self._looked(service_job)
+            except ProviderError as error:
+                missed += 1
+                if error.status == _UNKNOWN and missed > MOST_MISSED:
+                    raise _no_such(service_job, error) from error
+                if missed > MOST_MISSED or not (error.transient or error.status == _UNKNOWN):
+                    raise
+            else:
+                missed = 0
+                if state.status in OVER:
+                    return state
             yield Wait(seconds=pause)
             pause = min(LONGEST_PAUSE, GROWTH * pause)
 
@@ -184,32 +223,14 @@ class Service:
         self.watch("state", {"job": self.job, "state": state})
         return state
 
+    def _price(self) -> float | None:
+        # A fine-tuner of today may know no more of a model that it began to train.
+        with suppress(ProviderError):
+            return self.tuner.capabilities(self.job.about["model"]).usd_per_million
+        return None
+
     async def _drive(self, steps: Steps) -> Any:
-        return await self.engine.drive(self.tuner.name, steps)
-
-    @property
-    def _purpose(self) -> str:
-        return f"finetune {self.job.key}"
-
-    def _reserved(self) -> list[int]:
-        return [r.id for r in self.budget.open_reservations() if r.key == self._purpose]
-
-    def _reserve(self) -> None:
-        if not self._reserved():
-            self.budget.reserve(self.job.about["bound_micro_usd"], self._purpose)
-
-    def _release(self) -> None:
-        for reservation in self._reserved():
-            self.budget.release(reservation)
-
-    def _settle(self, state: JobState) -> None:
-        """Charge what was trained; all that was reserved where the service does not say."""
-        price = self.tuner.capabilities(self.job.about["model"]).usd_per_million
-        paid = None
-        if state.tokens is not None and price is not None:
-            paid = math.ceil(state.tokens * price)
-        for reservation in self._reserved():
-            self.budget.settle(reservation, paid)
+        return await self.engine.drive(self.tuner.name, _contained(self.tuner.name, steps))
 
 
 @asynccontextmanager
@@ -234,9 +255,38 @@ async def reach(
         private_hosts=project.settings.network.private_hosts,
     )
     try:
-        yield Service(job, tuner, engine, budget, ledger, watch)
+        yield Service(job, tuner, engine, Charge(budget, job.key), ledger, watch)
     finally:
         await engine.aclose()
+
+
+def _keep(path: Path, value: Any) -> None:
+    try:
+        write_whole(path, value)
+    except OSError as error:
+        raise StateError(
+            f"{path} cannot be written: {error.strerror}",
+            hint="make room on the disk, then penin finetune resume; no job was created",
+        ) from error
+
+
+def _contained(name: str, steps: Steps) -> Steps:
+    """Carry out ``steps``; a reply that their author did not expect is an error with a name."""
+    try:
+        return (yield from steps)
+    except UNREADABLE as error:
+        raise ProviderBadReply(
+            f"the reply cannot be read by fine-tuner {name!r}: {plugin_failure(error)}",
+            hint="check that base_url leads to the service that it is written for",
+        ) from error
+
+
+def _no_such(service_job: str, error: ProviderError) -> ProviderRefused:
+    return ProviderRefused(
+        f"the service knows no training job {service_job}: {error}",
+        hint="check that key and base_url are those it was started with; "
+        "penin finetune cancel gives it up",
+    )
 
 
 def was_sent(folder: Path) -> bool:
