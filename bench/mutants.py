@@ -57,7 +57,7 @@ KERNEL = {
     "_answers": "omega_caos omega_bad_input",
     "_attested": "omega_ethics_metrics",
     "_calibration": "omega_ethics_metrics omega_exact omega_bad_input",
-    "_columns": "omega_exact",
+    "_columns": "omega_exact omega_bad_input",
     "_digest": "omega_ethics_metrics",
     "_exact": "omega_exact",
     "_fairness": "omega_ethics_metrics omega_bad_input",

@@ -20,6 +20,7 @@ def state(tmp_path, monkeypatch):
     """A state directory with a champion, and run-b with another configuration."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PENIN_CONFIG", raising=False)
+    monkeypatch.setattr("penin_core.live.start.new_run_id", lambda: "salt")
     state = tmp_path / ".penin"
     state.mkdir()
     with WORMLedger(state / "ledger.db") as ledger:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penin_core.cli import charts, penin
@@ -51,6 +51,7 @@ def test_a_pipe_is_eighty_columns_and_a_terminal_what_it_is(monkeypatch):
     assert (charts.room(46), charts.room(45), charts.room(20)) == (0, 6, 31)
 
 
+@settings(deadline=None)
 @given(shares, widths)
 def test_a_bar_is_as_long_as_it_has_room_and_as_full_as_its_share(share, width):
     drawn = charts.bar(share, width)
@@ -80,6 +81,7 @@ def test_a_bar_has_a_stroke_where_the_other_one_stood(
     assert charts.bar(share, 8, mark) == block_bar
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=300), widths)
 def test_a_sparkline_keeps_first_and_last_and_its_order(values, width):
     drawn = charts.sparkline(sorted(values), width)

@@ -80,11 +80,16 @@ def test_the_example_passes_its_tests(monkeypatch):
 def test_every_plugin_has_an_environment_of_its_own():
     config = configparser.ConfigParser(interpolation=None)
     config.read(ROOT / "tox.ini")
-    plugins = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
+    plugins = {path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml")}
     (name,) = [name for name in config.sections() if name.startswith("testenv:plugin-{")]
-    factors = sorted(name.partition("{")[2].rstrip("}").split(","))
-    assert [f"penin-{factor}" for factor in factors] == plugins
-    assert name.removeprefix("testenv:") in config["tox"]["env_list"]
+    factors = name.partition("{")[2].rstrip("}").split(",")
+    # torch for the CPU is installed in a way of its own.
+    assert {f"penin-{factor}" for factor in factors} == plugins - {"penin-hf"}
+    assert {name.removeprefix("testenv:"), "plugin-hf"} <= set(
+        re.split(r",\s+", config["tox"]["env_list"])
+    )
+    assert '"./plugins/penin-hf[train]"' in config["testenv:plugin-hf"]["commands_pre"]
+    assert "plugins/penin-hf/tests" in config["testenv:plugin-hf"]["commands"]
     for factor in factors:
         folder = f"plugins/penin-{factor}"
         assert f"{factor}: python -m pip install --quiet ./{folder}" in config[name]["commands_pre"]

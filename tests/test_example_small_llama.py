@@ -50,20 +50,24 @@ def lines(path):
 def check(story, place, path):
     beside = story.restaurants()
     base = story.write_files(beside, place, beside.read_rows(path))
-    train, tasks, test = (lines(place / f"{name}.jsonl") for name in ("train", "tasks", "test"))
+    names = ("train", "validation", "tasks", "test")
+    train, validation, tasks, test = (lines(place / f"{name}.jsonl") for name in names)
     confirm = [row for row in tasks if row["split"] == "confirm"]
-    parts = [base, train, tasks, test]
+    parts = [base, train, validation, tasks, test]
     ids = [{row["id"] for row in part} for part in parts]
     assert all(ids)
     assert confirm
     assert sum(map(len, ids)) == len(set().union(*ids))
     asked = [Task(id=row["id"], input=row["input"]) for row in confirm]
-    seen = [(row["id"], question_key(Task(id="s", input=row["input"]))) for row in [*base, *train]]
+    taught = [*base, *train, *validation]
+    seen = [(row["id"], question_key(Task(id="s", input=row["input"]))) for row in taught]
+    assert not {row["input"] for row in train} & {row["input"] for row in validation}
     assert find_leaks(asked, seen) == []
 
 
 def test_parts_do_not_overlap(story, tmp_path, rows_file, monkeypatch):
-    for name, count in (("TEST", 50), ("BASE", 100), ("TRAIN", 100), ("SELECT", 40)):
+    sizes = {"TEST": 50, "BASE": 100, "TRAIN": 100, "VALIDATION": 20, "SELECT": 40}
+    for name, count in sizes.items():
         monkeypatch.setattr(story, name, count)
     check(story, tmp_path, rows_file)
 
@@ -74,6 +78,23 @@ def test_the_published_rows_are_divided(story, tmp_path):
     if not path.exists():
         pytest.skip(f"the published rows are not here: {path}")
     check(story, tmp_path, path)
+
+
+def test_what_is_settled_is_read(story, tmp_path):
+    from penin_core.settings import load_settings
+
+    path = tmp_path / "penin.toml"
+    path.write_text(
+        '[suite]\nname = "s"\ntasks = "t.jsonl"\naxes = ["U", "S", "C", "L"]\n'
+        'evaluators = ["cost", "reuse"]\n[evolve]\ntau = 0.5\n'
+    )
+    story.settle(path)
+    settings = load_settings(path)
+    assert settings.suite.axes == ("U", "S", "C")
+    assert settings.suite.evaluators == ("cost",)
+    assert (settings.evolve.race_tasks, settings.evolve.confirm_max) == (100, 1100)
+    with pytest.raises(SystemExit):
+        story.settle(path)
 
 
 def test_the_base_never_sees_what_was_asked(story):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import count
 
 import pytest
 
@@ -89,8 +90,11 @@ def add_run(league, run_id, config, **row):
 
 
 @pytest.fixture
-def league(tmp_path):
+def league(tmp_path, monkeypatch):
     """A ledger whose champion is FIRST, and a run with SECOND that may be tried."""
+    # The id of an experiment is the salt of its split.
+    numbers = count()
+    monkeypatch.setattr("penin_core.live.start.new_run_id", lambda: f"salt-{next(numbers)}")
     with WORMLedger(tmp_path / "ledger.db") as ledger:
         made = LeagueOrchestrator(tmp_path, ledger, loaded={"core": "0", "plugins": []})
         add_run(made, "run-first", FIRST, kind="baseline")
@@ -116,14 +120,14 @@ def opened(league):
         live.close()
 
 
-def serve(live, count, *, start=0, good="yes", bad="no", **fields):
+def serve(live, number_of, *, start=0, good="yes", bad="no", **fields):
     """Answer requests: the champion says ``good``, the challenger ``bad``."""
     arms = []
-    for number in range(start, start + count):
+    for number in range(start, start + number_of):
         name = f"r{number}"
         assigned = live.assign(name, f"user-{number}")
         text = bad if assigned.arm == "challenger" else good
-        live.record(Served(name, f"user-{number}", assigned, text=text, latency_ms=5.0, **fields))
+        live.record(Served(name, f"user-{number}", assigned, text=text, **fields))
         if assigned.shadow is not None:
             live.record(Served(name, f"user-{number}", assigned, shadow=True, text=bad))
         arms.append(assigned.arm)
@@ -212,15 +216,15 @@ def test_a_shadow_answers_nobody_and_is_found_out(league, opened):
 def test_what_users_say_beside_a_shadow_is_no_vote(league, opened):
     begin(league, LiveSettings(shadow=0.5), "run-b", mode="shadow")
     live = opened()
-    serve(live, 20)
+    serve(live, 20, bad="yes")
     assert live.feedback("r3", score=1.0)
     live._pass()
     assert live.status()["votes"] == {"champion": 0, "challenger": 0}
 
 
-def vote(live, start, count, champion, challenger):
+def vote(live, start, number_of, champion, challenger):
     """Let every user of some requests say something."""
-    for number in range(start, start + count):
+    for number in range(start, start + number_of):
         assigned = live.assign(f"r{number}", f"user-{number}")
         score = challenger if assigned.arm == "challenger" else champion
         assert live.feedback(f"r{number}", score=score)
@@ -601,7 +605,7 @@ KEEPS = LiveSettings(log=True, redact_patterns=(r"\d{4}",))
 
 
 @pytest.mark.parametrize(
-    ("settings", "consent", "count"),
+    ("settings", "consent", "kept"),
     [
         (KEEPS, True, 1),
         (KEEPS, False, 0),
@@ -609,7 +613,7 @@ KEEPS = LiveSettings(log=True, redact_patterns=(r"\d{4}",))
         (KEEPS.model_copy(update={"log": False}), True, 0),
     ],
 )
-def test_only_what_consents_is_kept_and_only_redacted(opened, tmp_path, settings, consent, count):
+def test_only_what_consents_is_kept_and_only_redacted(opened, tmp_path, settings, consent, kept):
     live = opened(settings)
     asked = [{"role": "user", "content": "my pin 1234 and a rude word"}]
     served = Served(
@@ -620,10 +624,10 @@ def test_only_what_consents_is_kept_and_only_redacted(opened, tmp_path, settings
     live._pass()
     live._write(last=True)
     found = list(live._store.traffic())
-    assert len(found) == count
-    for kept in found:
-        assert kept.content["messages"][0]["content"] == "my pin [redacted] and a [r] word"
-        assert kept.score == 0.9
+    assert len(found) == kept
+    for each in found:
+        assert each.content["messages"][0]["content"] == "my pin [redacted] and a [r] word"
+        assert each.score == 0.9
     raw = b"".join(path.read_bytes() for path in tmp_path.glob("live.db*"))
     assert b"1234 and" not in raw
     assert b"ann" not in raw

@@ -6,7 +6,8 @@ import urllib.request
 
 import pytest
 
-from penin_core.testing import RESET, Answer, Asked, Loopback
+from penin_core.testing import Answer, Asked, Loopback
+from penin_core.testing.loopback import RESET
 
 
 def fetch(url, body=None, headers=()):

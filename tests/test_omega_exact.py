@@ -150,6 +150,8 @@ def test_a_negative_zero_is_sorted_as_zero():
 
 
 WRONG_UNITS = [
+    [0.5, 1.5],
+    np.array([0.5, 1.5]),
     [0.5, math.nan],
     [0.5, 85],
     [0.5, -0.1],

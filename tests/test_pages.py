@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penin_core import Configuration, Views, WORMLedger
@@ -759,6 +759,7 @@ def test_a_drawing_holds_the_first_and_the_last_of_many_points():
     assert (kept[0], kept[-1]) == (points[0], points[-1])
 
 
+@settings(deadline=None)
 @given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e9))
 def test_ticks_are_round_lie_inside_and_are_few(low, width):
     found = charts.ticks(low, low + width)

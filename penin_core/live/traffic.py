@@ -78,7 +78,7 @@ class Live:
         self._recent: dict[str, Served] = {}
         self._work = Pass.empty()
         self._problem = ""
-        self._beat = self._wrote = self._pruned = self._paused_until = clock()
+        self._beat = self._looked = self._wrote = self._pruned = self._paused_until = clock()
         self._held = ExitStack()
         self._held.enter_context(exclusive(league.state, "watcher"))
         try:
@@ -190,7 +190,7 @@ class Live:
     def _pass(self, *, last: bool = False) -> None:
         """Do all that is to be done now; what fails is named once, and tried again."""
         now = self._clock()
-        passed, self._beat = max(0.0, now - self._beat), now
+        passed, self._beat, self._looked = max(0.0, now - self._looked), now, now
         if 0.0 < self._paused_until - now <= AGAIN_S and not last:
             return
         try:

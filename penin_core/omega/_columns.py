@@ -62,10 +62,9 @@ def sorted_outcomes(
     probabilities: NDArray[np.float64], outcomes: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return both, ordered by probability; the probabilities lie in [0, 1]."""
-    # The bits of such doubles leave the highest one free, and order as the numbers do, once adding
-    # zero has made -0.0 positive.
-    keys = (probabilities + 0.0).view(np.uint64)
-    keys <<= np.uint64(1)
+    # The bits of such doubles order as the numbers do, and only -0.0 has the highest one, which the
+    # shift takes away.
+    keys = probabilities.view(np.uint64) << np.uint64(1)
     keys |= outcomes
     keys.sort()
     return (keys >> np.uint64(1)).view(np.float64), (keys & np.uint64(1)).view(np.int64)
@@ -77,7 +76,7 @@ def coded(groups: Groups) -> tuple[list[Hashable], NDArray[np.intp]]:
     Raises: TypeError for a group that cannot be compared.
     """
     if isinstance(groups, np.ndarray):
-        if groups.ndim == 1 and groups.dtype.kind in "iu" and groups.size:
+        if groups.ndim == 1 and issubclass(groups.dtype.type, np.integer) and groups.size:
             low, high = int(groups.min()), int(groups.max())
             if high - low < _DENSE:
                 # Modulo 2^64, where narrow and signed numbers cannot overflow.
@@ -86,7 +85,7 @@ def coded(groups: Groups) -> tuple[list[Hashable], NDArray[np.intp]]:
         groups = groups.tolist()
     names = dict.fromkeys(groups)
     places = {name: place for place, name in enumerate(names)}
-    codes = np.fromiter(map(places.__getitem__, groups), dtype=np.intp, count=len(groups))
+    codes = np.fromiter(map(places.__getitem__, groups), dtype=np.intp)
     return list(names), codes
 
 

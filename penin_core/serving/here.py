@@ -11,7 +11,7 @@ from penin_core.engine.books import Batch, Books, Item
 from penin_core.engine.cache import ResponseCache
 from penin_core.engine.local import Adapters, LocalModel
 from penin_core.errors import ProviderError
-from penin_core.records import Completion, Configuration
+from penin_core.records import Completion, Configuration, Request
 
 from .pieces import Piece, Tally, in_pieces, whole
 from .questions import Asking, Question
@@ -36,17 +36,20 @@ class Batches:
     ) -> None:
         self._model = LocalModel(provider, books, worker, adapters)
         self._books = books
+        self._asked = 0
         self._waiting: dict[str, tuple[Item, asyncio.Future[Completion]]] = {}
         self._working: asyncio.Task[None] | None = None
 
-    async def answer(self, item: Item) -> Completion:
-        """Return the answer to one request, under a key that no other has.
+    async def answer(self, request: Request) -> Completion:
+        """Return the answer to one request; equal requests are answered each on its own.
 
         Raises:
             ProviderError, BudgetExceeded: there is none.
         """
         done: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
-        self._waiting[item[0]] = item, done
+        self._asked += 1
+        key = str(self._asked)
+        self._waiting[key] = (key, request), done
         if self._working is None or self._working.done():
             self._working = asyncio.ensure_future(self._work())
         return await done
@@ -82,8 +85,7 @@ class Here:
             yield piece
 
     async def _answer(self, question: Question, tally: Tally) -> Completion:
-        request = self.asking.request(question)
-        found = await self._batches.answer((question.id, request))
+        found = await self._batches.answer(self.asking.request(question))
         tally.text, tally.finish = found.text, found.finish
         tally.tokens_in, tally.tokens_out = found.tokens_in, found.tokens_out
         tally.micro_usd = round(1_000_000 * (found.cost_usd or 0.0))

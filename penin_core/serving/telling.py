@@ -2,60 +2,39 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 
 from penin_core.engine.prices import prompt_bound
 from penin_core.engine.replies import decode
+from penin_core.records import Completion
 
-from .pieces import Piece, Tally, delta_of, usage_of, whole
+from .pieces import Piece, Tally, in_pieces, whole
 from .questions import Question
 from .remote import Remote
 
 
 class Telling(Remote):
-    """A service that is asked in penin's own words and answers with a text."""
+    """Asks with what the provider writes, and answers with the text that it reads."""
 
     async def ask(self, question: Question, tally: Tally) -> Piece:
         """Return the whole answer."""
-        pieces = [piece async for piece in self._told(question, tally, None)]
-        return pieces[-1]
+        return whole(await self._told(question, tally))
 
     async def stream(self, question: Question, tally: Tally) -> AsyncGenerator[Piece, None]:
-        """Yield the answer as it is written."""
-        heard: asyncio.Queue[str | None] = asyncio.Queue()
-        async for piece in self._told(question, tally, heard):
+        """Yield the answer, which comes in one piece."""
+        for piece in in_pieces(await self._told(question, tally)):
             yield piece
 
-    async def _told(
-        self, question: Question, tally: Tally, heard: asyncio.Queue[str | None] | None
-    ) -> AsyncGenerator[Piece, None]:
+    async def _told(self, question: Question, tally: Tally) -> Completion:
         request = self.asking.request(question)
-        if heard is not None:
-            more = {"stream": True}
-            sent = request.model_copy(update={"extra": {**request.extra, **more}})
-        else:
-            sent = request
-        prepared = self.upstream.prepare(self.provider.encode(sent))
+        prepared = self.upstream.prepare(self.provider.encode(request))
         slip = await self.till.hold(self.bound(request, prompt_bound(request)))
-        on_text = None if heard is None else heard.put_nowait
-        asking = asyncio.ensure_future(self.upstream.told(prepared, on_text))
         try:
-            if heard is not None:
-                asking.add_done_callback(lambda _: heard.put_nowait(None))
-                while (text := await heard.get()) is not None:
-                    yield Piece([delta_of(content=text)])
-            reply = await asking
-            tally.micro_usd = slip.bound
+            reply = await self.upstream.told(prepared)
             completion = decode(self.provider, reply, self.upstream.redact)
             read, wrote = completion.tokens_in, completion.tokens_out
             self.count(read, wrote, completion.cost_usd, slip, tally)
-            tally.text, tally.finish = completion.text, completion.finish
         finally:
-            asking.cancel()
             self.till.settle(slip)
-        if heard is not None:
-            yield Piece([delta_of(finish=completion.finish)])
-            yield Piece([], usage_of(completion))
-        else:
-            yield whole(completion)
+        tally.text, tally.finish = completion.text, completion.finish
+        return completion

@@ -13,7 +13,6 @@ from penin_core.contracts import HttpProvider
 from penin_core.engine.bodies import read_reply
 from penin_core.engine.breaker import Breaker
 from penin_core.engine.events import Objects
-from penin_core.engine.listening import OnText
 from penin_core.engine.pool import Prepared
 from penin_core.engine.replies import Redactor, service_message
 from penin_core.engine.transport import HttpTransport, Network
@@ -79,14 +78,14 @@ class Upstream(HttpTransport):
             # Raised out here: the context of the original would hold the request and its headers.
             raise failure
 
-    async def told(self, prepared: Prepared, on_text: OnText | None) -> Reply:
-        """Send one call and return its reply; ``on_text`` hears a stream, as with ``send``.
+    async def told(self, prepared: Prepared) -> Reply:
+        """Send one call and return its reply.
 
         Raises:
             Refusal, ProviderError: as ``exchange``.
         """
         with Permit(self.breaker, await self._permit()):
-            return await self.send(prepared, on_text)
+            return await self.send(prepared)
 
     async def events(self, prepared: Prepared) -> AsyncGenerator[dict[str, Any], None]:
         """Send one call and yield the events of the stream that answers it.

@@ -26,12 +26,11 @@ if TYPE_CHECKING:
     )
     from .fakes import Echo, Scripted
     from .finetuner_conformance import HttpFineTunerConformance, LocalFineTunerConformance
-    from .loopback import RESET, Answer, Asked, Loopback
+    from .loopback import Answer, Asked, Loopback
     from .plugin_conformance import CommandConformance, PluginConformance
     from .provider_conformance import HttpProviderConformance, LocalProviderConformance
 
 __all__ = [
-    "RESET",
     "Answer",
     "Asked",
     "CommandConformance",
@@ -50,7 +49,6 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
-    "RESET": "loopback",
     "Answer": "loopback",
     "Asked": "loopback",
     "CommandConformance": "plugin_conformance",

@@ -36,8 +36,8 @@ CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
 KEY = "sk-canary-0123456789abcdef"
 PROVIDER = '''
 from penin_core import (
-    Capabilities, ChatCompletionsProvider, Completion, ComponentOptions, LocalProvider, Price,
-    hookimpl,
+    Capabilities, ChatCompletionsProvider, Completion, ComponentOptions, HttpProvider,
+    LocalProvider, Price, decode_response, encode_response, hookimpl,
 )
 
 class Options(ComponentOptions):
@@ -53,6 +53,18 @@ class Near(ChatCompletionsProvider):
         price = Price(input_per_million=self.options.price, output_per_million=self.options.price)
         return Capabilities(logprobs=True, seed=True, streaming=True, price=price)
 
+class Told(HttpProvider):
+    """A service that speaks the Responses API."""
+    name = "told"
+    key_env = "NEAR_KEY"
+    Options = Options
+    def capabilities(self, model):
+        return Capabilities(price=Price(input_per_million=1, output_per_million=1))
+    def encode(self, request):
+        return encode_response(request)
+    def decode(self, reply):
+        return decode_response(reply)
+
 class Here(LocalProvider):
     """A model in this process."""
     name = "here"
@@ -64,7 +76,7 @@ class Here(LocalProvider):
 
 @hookimpl
 def penin_register_providers():
-    return [Near, Here]
+    return [Near, Told, Here]
 
 penin_api = 1
 '''
@@ -79,6 +91,8 @@ class Upstream(BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.server.seen.append((body, dict(self.headers)))
+        if self.path == "/v1/responses":
+            return self.respond(body)
         last = body["messages"][-1]["content"]
         said = last if isinstance(last, str) else json.dumps(last)
         if said == "nonsense":
@@ -136,6 +150,16 @@ class Upstream(BaseHTTPRequestHandler):
             self.wfile.write(b"data: [DONE]\n\n")
         except OSError:
             self.server.hung_up.set()
+
+    def respond(self, body):
+        said = body["input"][-1]["content"]
+        if said == "nonsense":
+            return self.answer(200, b'{"status": "completed"}')
+        part = {"type": "output_text", "text": f"{body['instructions']}|{said}"}
+        item = {"type": "message", "content": [part]}
+        usage = {"input_tokens": 10, "output_tokens": 5}
+        whole = {"status": "completed", "model": "v", "output": [item], "usage": usage}
+        return self.answer(200, json.dumps(whole).encode())
 
     def event(self, value):
         self.wfile.write(b"data: " + json.dumps({"model": "v", **value}).encode() + b"\n\n")
@@ -226,6 +250,7 @@ def running(folder, *, price=0.0, daily=5.0, champion=True, tokens=None, most=64
     settings.write_text(
         f'plugins = ["./near.py"]\n[budget]\ndaily_usd = {daily}\n[providers.near]\n'
         f'base_url = "http://127.0.0.1:{upstream.server_port}/v1"\nprice = {price}\n'
+        f'[providers.told]\nbase_url = "http://127.0.0.1:{upstream.server_port}/v1"\n'
     )
     state = folder / ".penin"
     state.mkdir()
@@ -653,6 +678,21 @@ def test_a_model_in_this_process_answers_text(tmp_path):
             assert (status, json.loads(content)["error"]["code"]) == documented()[what]
 
 
+def test_a_service_that_is_asked_in_other_words_answers_text(tmp_path):
+    with running(tmp_path, provider="told") as served:
+        for path, stream in ((CHAT, False), (CHAT, True), (RESPONSES, False), (RESPONSES, True)):
+            status, _, content = served.ask(
+                {"model": "champion", "input": "hello", "stream": stream}
+                if path == RESPONSES
+                else question(stream=stream),
+                path,
+            )
+            assert (status, "Be brief.|hello" in content.decode()) == (200, True)
+        assert served.last["max_output_tokens"] == 100
+        assert served.said("nonsense")[1]["error"]["code"] == "upstream_bad_reply"
+        assert served.said("hello", tools=[TOOL])[1]["error"]["code"] == "unsupported_parameter"
+
+
 def test_an_image_needs_a_bound_on_its_price(tmp_path):
     image = {"type": "image_url", "image_url": {"url": "https://example.org/x.png"}}
     asked = question([{"type": "text", "text": "what is it?"}, image])
@@ -705,6 +745,16 @@ def test_a_shadow_gets_a_copy_and_its_answer_is_thrown_away(served, monkeypatch)
     assert {(one.shadow, one.arm) for one in found} == {(False, "champion"), (True, "challenger")}
 
 
+def test_a_shadow_on_the_same_model_in_this_process_delays_nobody(tmp_path, monkeypatch):
+    with running(tmp_path, provider="here") as served:
+        shadow = Configuration(provider="here", model="m", system="S")
+        found = tried(served, monkeypatch, shadow=shadow)
+        for number in range(20):
+            assert served.said("hello")[0] == 200
+            until(lambda n=number: len(found) == 2 * n + 2)
+        assert {one.text for one in found} == {"Be brief.|hello", "S|hello"}
+
+
 @pytest.mark.parametrize(
     ("text", "records"),
     [("nonsense", 1), ("status 500", 1), ("status 400", 1), ("status 429", 0)],
@@ -714,6 +764,7 @@ def test_only_what_a_configuration_did_wrong_counts_against_it(served, monkeypat
     found = tried(served, monkeypatch)
     assert served.said(text)[0] != 200
     served.ask(question(temprature=1))
+    served.ask({"model": "champion", "messages": [{"role": "system", "content": "x"}]})
     assert [one.failed for one in found] == [True] * records
 
 
