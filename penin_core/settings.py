@@ -7,10 +7,11 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from .errors import SettingsError
 from .records import Axis, Configuration, EvidenceMode, Price, Record
@@ -150,6 +151,13 @@ class LiveSettings(Record):
     redact_patterns: tuple[str, ...] = ()
     keep: str = "30d"
     keep_requests: int = Field(default=100_000, ge=1)
+
+    @field_validator("ramp")
+    @classmethod
+    def _climbs(cls, ramp: tuple[float, ...]) -> tuple[float, ...]:
+        if any(after <= before for before, after in pairwise(ramp)):
+            raise ValueError("every step of a ramp is above the one before")
+        return ramp
 
 
 class Settings(Record):

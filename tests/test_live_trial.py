@@ -4,11 +4,13 @@ import json
 import math
 
 import pytest
+from pydantic import ValidationError
 
 from penin_core import LedgerInvalid, WORMLedger
 from penin_core.league.canary import Outcome
 from penin_core.live.experiment import Experiment, running
 from penin_core.live.trial import CONTROL, Climb, End, Trial
+from penin_core.settings import LiveSettings
 
 GOOD = Outcome(utility=1.0)
 POOR = Outcome(utility=0.0, failed=True)
@@ -159,3 +161,9 @@ def test_a_declaration_that_lacks_something_is_no_experiment(ledger):
     ledger.record_event("CANARY_START", body)
     with pytest.raises(LedgerInvalid, match="entry 0 declares no experiment"):
         running(ledger)
+
+
+@pytest.mark.parametrize("ramp", [(), (0.0,), (0.6,), (0.2, 0.1), (0.1, 0.1)])
+def test_a_ramp_climbs_and_leaves_the_champion_half(ramp):
+    with pytest.raises(ValidationError):
+        LiveSettings(ramp=ramp)

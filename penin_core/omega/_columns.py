@@ -77,11 +77,12 @@ def coded(groups: Groups) -> tuple[list[Hashable], NDArray[np.intp]]:
     """
     if isinstance(groups, np.ndarray):
         if groups.ndim == 1 and issubclass(groups.dtype.type, np.integer) and groups.size:
-            low, high = int(groups.min()), int(groups.max())
+            lowest = groups.argmin()
+            low, high = int(groups[lowest]), int(groups.max())
             if high - low < _DENSE:
-                # Modulo 2^64, where narrow and signed numbers cannot overflow.
-                wide = groups.astype(np.uint64)
-                return _dense((wide - wide[groups.argmin()]).astype(np.intp), low)
+                # Wide enough for narrow numbers, and what overflows does so by the same 2^64.
+                wide = np.asarray(groups, dtype=np.intp)
+                return _dense(wide - wide[lowest], low)
         groups = groups.tolist()
     names = dict.fromkeys(groups)
     places = {name: place for place, name in enumerate(names)}

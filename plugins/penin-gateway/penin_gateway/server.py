@@ -6,6 +6,7 @@ import contextlib
 import gc
 import re
 import socket
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from .protocol import MOST_CONNECTIONS, Connection
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
 #: So long may requests take to finish when the server is told to stop.
 DRAIN_S = 30
+#: So long does one thread compute before another one gets its turn.
+SWITCH_S = 0.0005
 #: An idle connection is closed after so long.
 IDLE_S = 75
 
@@ -92,6 +95,8 @@ def serve_until_stopped(
         # What is there now stays: to look through it again and again would only delay requests.
         gc.collect()
         gc.freeze()
+        # Threads that write and score must not keep the event loop from its turn.
+        sys.setswitchinterval(SWITCH_S)
         announce(f"http://{f'[{host}]' if ':' in host else host}:{port}/v1")
         with contextlib.suppress(KeyboardInterrupt):
             server.run(sockets=[one])
