@@ -84,7 +84,9 @@ def report(found: parts.Load, moves: list[tuple[float, str]], count: int) -> Non
     for name, values in (("first by the new", first), ("last by the old", last)):
         ordered = sorted(values)
         middle, most = ordered[len(ordered) // 2], ordered[-1]
-        print(f"{name} champion: median {middle:.1f} ms, most {most:.1f} ms after the move")
+        within = sum(value <= 50 for value in ordered) / len(ordered)
+        told = f"median {middle:.1f} ms, most {most:.1f} ms, {within:.0%} within 50 ms of the move"
+        print(f"{name} champion: {told}")
 
 
 if __name__ == "__main__":

@@ -86,12 +86,12 @@ def test_what_is_settled_is_read(story, tmp_path):
     path = tmp_path / "penin.toml"
     path.write_text(
         '[suite]\nname = "s"\ntasks = "t.jsonl"\naxes = ["U", "S", "C", "L"]\n'
-        'evaluators = ["cost", "reuse"]\n[evolve]\ntau = 0.5\n'
+        'evaluators = ["cost", "reuse", "agreement"]\n[evolve]\ntau = 0.5\n'
     )
     story.settle(path)
     settings = load_settings(path)
-    assert settings.suite.axes == ("U", "S", "C")
-    assert settings.suite.evaluators == ("cost",)
+    assert settings.suite.axes == ("U", "S")
+    assert settings.suite.evaluators == ("agreement",)
     assert (settings.evolve.race_tasks, settings.evolve.confirm_max) == (100, 1100)
     with pytest.raises(SystemExit):
         story.settle(path)

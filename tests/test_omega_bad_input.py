@@ -35,6 +35,7 @@ COST = {"cost_usd": 1.0, "latency_ms": 1.0, "tokens": 1.0}
 BASELINE = {"cost_usd": 1.0, "latency_ms": 1.0, "tokens": 1.0}
 LINF = {"weights": [1.0, 1.0], "metrics": [0.5, 0.5], "cost": 0.1, "lambda_c": 0.5}
 PROVABLE = {"n": 100, "alpha": 0.05, "discordance": 0.25, "power": 0.8}
+POWER = {"gain": 0.1, "discordance": 0.25, "n": 100, "alpha": 0.05}
 RISKS = {"risk_series": [0.5, 0.4, 0.3], "risk_floor": 0.0}
 ECE = {"probs": [0.5, 0.6], "labels": [0, 1]}
 INTERVAL = {"alpha": 0.05, "resamples": 100, "seed": 0}
@@ -79,6 +80,7 @@ def _cases():
         (evidence.null_crossing_probability, {"n_discordant": 5}, ("alpha",), (0, 1, *NO_NUMBER)),
         (evidence.smallest_provable_gain, PROVABLE, ("discordance", "power"), NO_UNIT),
         (evidence.smallest_provable_gain, PROVABLE, ("n",), NO_COUNT),
+        (evidence.crossing_probability, POWER, ("gain",), NO_NUMBER),
         (guards.ir_to_ic_contractive, RISKS, ("rho_threshold",), (0, 1.1, -1, *NO_NUMBER)),
         (guards.ir_to_ic_contractive, RISKS, ("risk_floor",), NEGATIVE),
         (guards.ir_to_ic_contractive, RISKS, ("confidence",), (0, 1, 95, NAN, "0.95")),

@@ -383,3 +383,7 @@ def test_what_is_no_state_of_an_e_process_is_refused(spoiled):
         EProcess.from_state({**EProcess().export_state(), **spoiled})
     with pytest.raises(ValueError, match="no state of an e-process"):
         EProcess.from_state({})
+
+
+def test_no_power_at_all_is_shown_by_the_smallest_gain_there_is():
+    assert smallest_provable_gain(1, 0.05, power=0.0) == 1e-4

@@ -93,7 +93,7 @@ class Deployment:
         with ExitStack() as stack:
             stack.enter_context(exclusive(self.state, "gateway"))
             stack.enter_context(closing(self._project))
-            ledger = stack.enter_context(self._project.ledger())
+            self._ledger = ledger = stack.enter_context(self._project.ledger())
             self._models = Models(self._project)
             champion = sync_champion(self.state, ledger)
             self._mark = mark_of(self.state)
@@ -268,7 +268,7 @@ class Deployment:
         return True
 
     def _look(self) -> Serving | None:
-        champion = present_champion(self.state)
+        champion = present_champion(self.state, self._ledger)
         return self._ready(champion) if champion and champion != self.champion else None
 
 

@@ -27,9 +27,11 @@ MOST_OTHERS = 16
 
 
 class Models:
-    """Finds the road to a configuration. Roads to one service share its connections.
+    """Finds the road to a configuration; roads to one service share its connections and breaker.
 
-    ``road`` may be called from any thread, one at a time; roads are used on one event loop.
+    Configurations that are tried have both apart from the champion: what they break must not keep
+    it from answering. ``road`` may be called from any thread, one at a time; roads are used on one
+    event loop.
     """
 
     def __init__(self, project: Project) -> None:
@@ -39,13 +41,13 @@ class Models:
         self._till = Till(budget)
         self._books = Books(budget, Forgetful(state / "cache" / "none.db"), None)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="penin-local")
-        self._upstreams: dict[str, Upstream] = {}
+        self._upstreams: dict[tuple[str, bool], Upstream] = {}
         self._batches: dict[str, Batches] = {}
         self._others: dict[str, Road | PeninError] = {}
         self._making = threading.Lock()
 
-    def road(self, config: Configuration) -> Road:
-        """Return the way to ask with ``config``.
+    def road(self, config: Configuration, *, tried: bool = False) -> Road:
+        """Return the way to ask with ``config``, which is the champion's or one that is ``tried``.
 
         Raises:
             PluginError: there is no such provider.
@@ -58,7 +60,7 @@ class Models:
                 provider.capabilities(config.model)
                 return Here(config, self._batched(config.provider, provider))
             if isinstance(provider, HttpProvider):
-                return self._remote(config, provider)
+                return self._remote(config, provider, tried)
         raise PluginInvalid(f"provider '{config.provider}' is of no kind that can be asked")
 
     async def other(self, config: Configuration) -> Road | PeninError:
@@ -66,7 +68,7 @@ class Models:
         found = self._others.get(config.hash)
         if found is None:
             try:
-                found = await asyncio.to_thread(self.road, config)
+                found = await asyncio.to_thread(self.road, config, tried=True)
             except PeninError as error:
                 found = error
             if len(self._others) >= MOST_OTHERS:
@@ -93,12 +95,12 @@ class Models:
             )
         return self._batches[name]
 
-    def _remote(self, config: Configuration, provider: HttpProvider) -> Road:
+    def _remote(self, config: Configuration, provider: HttpProvider, tried: bool) -> Road:
         name = config.provider
-        if name not in self._upstreams:
+        if (name, tried) not in self._upstreams:
             hosts = self._project.settings.network.private_hosts
-            self._upstreams[name] = Upstream(provider, private_hosts=hosts)
-        upstream = self._upstreams[name]
+            self._upstreams[name, tried] = Upstream(provider, private_hosts=hosts)
+        upstream = self._upstreams[name, tried]
         price = self._project.settings.prices.get(f"{name}:{config.model}")
         if isinstance(provider, ChatCompletionsProvider) and passes(config, provider):
             return Passing(config, provider, upstream, self._till, price)

@@ -14,10 +14,8 @@ from penin_core.ledger.champion import (
     find_conflict,
     read_pointer,
 )
-from penin_core.ledger.files import is_file
 from penin_core.ledger.store import WORMLedger
 
-LEDGER = "ledger.db"
 Mark: TypeAlias = tuple[int, int, int]
 
 
@@ -30,7 +28,7 @@ def mark_of(state: Path) -> Mark | None:
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def present_champion(state: Path) -> Champion | None:
+def present_champion(state: Path, ledger: WORMLedger) -> Champion | None:
     """Return the champion that the pointer names, if the ledger says the same.
 
     Raises:
@@ -40,15 +38,7 @@ def present_champion(state: Path) -> Champion | None:
     pointer = read_pointer(state)
     if pointer is None:
         return None
-    if not is_file(state / LEDGER):
-        raise LedgerInvalid(
-            f"{POINTER} names entry {pointer.idx}, but there is no {LEDGER}",
-            hint="restore the ledger from a copy, or remove the pointer",
-        )
-    with WORMLedger(state / LEDGER) as ledger:
-        conflict = find_conflict(pointer, champions(ledger), ledger.size)
-    if conflict is not None:
-        raise LedgerInvalid(
-            conflict[1], hint="restore the ledger from a copy, or remove the pointer"
-        )
+    if conflict := find_conflict(pointer, champions(ledger), ledger.size):
+        hint = "restore the ledger from a copy, or remove the pointer"
+        raise LedgerInvalid(conflict[1], hint=hint)
     return pointer

@@ -776,6 +776,16 @@ def test_a_challenger_that_cannot_be_asked_fails_and_the_champion_answers(served
     assert [one.failed for one in found] == [True]
 
 
+def test_what_a_challenger_breaks_keeps_the_champion_from_nothing(tmp_path, monkeypatch):
+    challenger = Configuration(provider="near", model="m-2")
+    with running(tmp_path) as served:
+        tried(served, monkeypatch, arm="challenger", configuration=challenger)
+        statuses = [served.said("status 500")[0] for _ in range(6)]
+        assert statuses == [502] * 5 + [503]
+        tried(served, monkeypatch)
+        assert served.said("hello")[0] == 200
+
+
 # Promotion and rollback
 
 
@@ -783,13 +793,11 @@ def test_a_promotion_takes_effect_without_a_restart(tmp_path):
     with running(tmp_path) as served:
         for system in ("B", "C", "Be brief."):
             promote(served.state, system=system)
-            began = time.monotonic()
             until(
                 lambda s=system: (
                     served.said("hello")[0] == 200 and served.last["messages"][0]["content"] == s
                 )
             )
-            assert time.monotonic() - began < 5
 
 
 def test_a_request_ends_on_the_configuration_that_it_began_with(tmp_path):
