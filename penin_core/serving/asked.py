@@ -11,7 +11,7 @@ from penin_core.errors import BudgetExceeded, PeninError, ProviderRateLimited
 from penin_core.live.served import Assignment, Served
 
 from .models import Models
-from .pieces import Road, Tally
+from .pieces import Backend, Tally
 from .questions import Question
 from .refusals import Refusal
 
@@ -25,7 +25,7 @@ class Asked:
 
     question: Question
     assignment: Assignment
-    road: Road
+    backend: Backend
     provider: str
     shadow: bool = False
     told: bool = False
@@ -96,14 +96,14 @@ async def _copied(
 ) -> None:
     config = assignment.shadow
     assert config is not None
-    road = await models.other(config)
-    if isinstance(road, PeninError):
+    backend = await models.other(config)
+    if isinstance(backend, PeninError):
         record(failed(question, assignment, shadow=True))
         return
-    copy = Asked(question, assignment, road, config.provider, shadow=True)
+    copy = Asked(question, assignment, backend, config.provider, shadow=True)
     served: Served | None
     try:
-        await road.ask(question, copy.tally)
+        await backend.ask(question, copy.tally)
         served = copy.served()
     except (PeninError, Refusal) as error:
         served = copy.failed(error)

@@ -22,7 +22,7 @@ from penin_core.state import exclusive
 from .asked import Asked, Shadows, failed
 from .figures import Family, Figures, Labels
 from .models import Models
-from .pieces import Piece, Road
+from .pieces import Backend, Piece
 from .pointer import Mark, mark_of, present_champion
 from .questions import Question
 from .refusals import Refusal, refusal_of
@@ -38,7 +38,7 @@ class Serving:
     """A champion, and the way to ask it."""
 
     champion: Champion
-    road: Road
+    backend: Backend
 
 
 class Deployment:
@@ -133,7 +133,7 @@ class Deployment:
         """
         asked = await self._asked(question)
         try:
-            piece = await asked.road.ask(question, asked.tally)
+            piece = await asked.backend.ask(question, asked.tally)
         except (PeninError, Refusal) as error:
             raise self._refused(asked, error) from error
         self._answered(asked)
@@ -147,7 +147,7 @@ class Deployment:
         """
         asked, created = await self._asked(question), int(time.time())
         try:
-            async with aclosing(asked.road.stream(question, asked.tally)) as pieces:
+            async with aclosing(asked.backend.stream(question, asked.tally)) as pieces:
                 async for piece in pieces:
                     yield self._named(piece, question.id, created, "chat.completion.chunk")
         except (PeninError, Refusal) as error:
@@ -202,13 +202,13 @@ class Deployment:
             self._shadows.ask(self._models, question, assigned, self._live.record)
         provider = serving.champion.config["provider"]
         if assigned.configuration is None:
-            return Asked(question, assigned, serving.road, provider)
-        road = await self._models.other(assigned.configuration)
-        if isinstance(road, PeninError):
+            return Asked(question, assigned, serving.backend, provider)
+        backend = await self._models.other(assigned.configuration)
+        if isinstance(backend, PeninError):
             # The person who asks is answered all the same, by the champion.
             self._live.record(failed(question, assigned))
-            return Asked(question, assigned, serving.road, provider, told=True)
-        return Asked(question, assigned, road, assigned.configuration.provider)
+            return Asked(question, assigned, serving.backend, provider, told=True)
+        return Asked(question, assigned, backend, assigned.configuration.provider)
 
     def _answered(self, asked: Asked) -> None:
         self._outcomes[asked.provider, "answered"] += 1
@@ -235,7 +235,7 @@ class Deployment:
 
     def _ready(self, champion: Champion) -> Serving:
         config = Configuration.model_validate(champion.config)
-        return Serving(champion, self._models.road(config))
+        return Serving(champion, self._models.backend(config))
 
     async def _watch(self) -> None:
         while True:

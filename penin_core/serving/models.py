@@ -15,11 +15,11 @@ from penin_core.ledger.trained import trained_folder
 from penin_core.project import Project
 from penin_core.records import Configuration
 
-from .here import Batches, Forgetful, Here
-from .passing import Passing, passes
-from .pieces import Road
-from .telling import Telling
-from .till import Till
+from .billing import Billing
+from .local import Batches, LocalBackend, NoCache
+from .passthrough import PassThrough, passes
+from .pieces import Backend
+from .translating import Translating
 from .upstream import Upstream
 
 #: Configurations that are tried, and that stay ready to be asked.
@@ -27,26 +27,26 @@ MOST_OTHERS = 16
 
 
 class Models:
-    """Finds the road to a configuration; roads to one service share its connections and breaker.
+    """Finds the backend of a configuration; those of one service share connections and breaker.
 
     Configurations that are tried have both apart from the champion: what they break must not keep
-    it from answering. ``road`` may be called from any thread, one at a time; roads are used on one
-    event loop.
+    it from answering. ``backend`` may be called from any thread, one at a time; backends are used
+    on one event loop.
     """
 
     def __init__(self, project: Project) -> None:
         self._project = project
         state, daily_usd = project.state, project.settings.budget.daily_usd
         budget = Budget(state / "budget.db", daily_usd)
-        self._till = Till(budget)
-        self._books = Books(budget, Forgetful(state / "cache" / "none.db"), None)
+        self._billing = Billing(budget)
+        self._books = Books(budget, NoCache(state / "cache" / "none.db"), None)
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="penin-local")
         self._upstreams: dict[tuple[str, bool], Upstream] = {}
         self._batches: dict[str, Batches] = {}
-        self._others: dict[str, Road | PeninError] = {}
+        self._others: dict[str, Backend | PeninError] = {}
         self._making = threading.Lock()
 
-    def road(self, config: Configuration, *, tried: bool = False) -> Road:
+    def backend(self, config: Configuration, *, tried: bool = False) -> Backend:
         """Return the way to ask with ``config``, which is the champion's or one that is ``tried``.
 
         Raises:
@@ -58,17 +58,17 @@ class Models:
             provider = self._project.provider(config.provider)
             if isinstance(provider, LocalProvider):
                 provider.capabilities(config.model)
-                return Here(config, self._batched(config.provider, provider))
+                return LocalBackend(config, self._batched(config.provider, provider))
             if isinstance(provider, HttpProvider):
                 return self._remote(config, provider, tried)
         raise PluginInvalid(f"provider '{config.provider}' is of no kind that can be asked")
 
-    async def other(self, config: Configuration) -> Road | PeninError:
+    async def other(self, config: Configuration) -> Backend | PeninError:
         """Return the way to ask with a configuration that is tried, or why there is none."""
         found = self._others.get(config.hash)
         if found is None:
             try:
-                found = await asyncio.to_thread(self.road, config, tried=True)
+                found = await asyncio.to_thread(self.backend, config, tried=True)
             except PeninError as error:
                 found = error
             if len(self._others) >= MOST_OTHERS:
@@ -81,7 +81,7 @@ class Models:
         for upstream in self._upstreams.values():
             await upstream.aclose()
         self._worker.shutdown(wait=True, cancel_futures=True)
-        await self._till.aclose()
+        await self._billing.aclose()
         await self._books.settled()
         await self._books.close()
 
@@ -95,7 +95,7 @@ class Models:
             )
         return self._batches[name]
 
-    def _remote(self, config: Configuration, provider: HttpProvider, tried: bool) -> Road:
+    def _remote(self, config: Configuration, provider: HttpProvider, tried: bool) -> Backend:
         name = config.provider
         if (name, tried) not in self._upstreams:
             hosts = self._project.settings.network.private_hosts
@@ -103,5 +103,5 @@ class Models:
         upstream = self._upstreams[name, tried]
         price = self._project.settings.prices.get(f"{name}:{config.model}")
         if isinstance(provider, ChatCompletionsProvider) and passes(config, provider):
-            return Passing(config, provider, upstream, self._till, price)
-        return Telling(config, provider, upstream, self._till, price)
+            return PassThrough(config, provider, upstream, self._billing, price)
+        return Translating(config, provider, upstream, self._billing, price)

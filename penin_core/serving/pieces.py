@@ -29,7 +29,7 @@ class Tally:
     micro_usd: int = 0
 
 
-class Road(Protocol):
+class Backend(Protocol):
     """A way to ask; ``tally`` is filled in while the answer comes."""
 
     async def ask(self, question: Question, tally: Tally) -> Piece:

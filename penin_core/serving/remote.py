@@ -1,4 +1,4 @@
-"""What the ways to ask a service share: its connections, its price and the till."""
+"""What the ways to ask a service share: its connections, its price and the billing."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from penin_core.engine.prices import output_bound, price_of, usage_cost_micro_us
 from penin_core.engine.replies import capabilities_of
 from penin_core.records import Configuration, Message, Price, Request
 
+from .billing import Billing, Charge
 from .pieces import Tally
 from .questions import Asking
-from .till import Slip, Till
 from .upstream import Upstream
 
 #: Stands for a request where only its form matters.
@@ -17,17 +17,22 @@ PROBE = Message(role="user", content="probe")
 
 
 class Remote:
-    """What both ways to ask a service share: its connections, its price and the till."""
+    """What both ways to ask a service share: its connections, its price and the billing."""
 
     def __init__(
         self,
         config: Configuration,
         provider: HttpProvider,
         upstream: Upstream,
-        till: Till,
+        billing: Billing,
         price: Price | None,
     ) -> None:
-        self.config, self.provider, self.upstream, self.till = config, provider, upstream, till
+        self.config, self.provider, self.upstream, self.billing = (
+            config,
+            provider,
+            upstream,
+            billing,
+        )
         self.asking = Asking(config)
         found = capabilities_of(provider, config.model)
         self.capabilities = found.model_copy(update={"price": price}) if price else found
@@ -50,7 +55,7 @@ class Remote:
         return usage_cost_micro_usd(price, tokens_in, output_bound(request, self.capabilities))
 
     def count(
-        self, read: int, wrote: int, cost_usd: float | None, slip: Slip, tally: Tally
+        self, read: int, wrote: int, cost_usd: float | None, charge: Charge, tally: Tally
     ) -> None:
         """Count the tokens of an answer, and what it cost: as the service says, or by its price."""
         tally.tokens_in, tally.tokens_out = read, wrote
@@ -58,7 +63,7 @@ class Remote:
             cost = usd_to_micro(cost_usd)
         else:
             cost = usage_cost_micro_usd(self._price(read), read, wrote)
-        slip.spent = tally.micro_usd = cost
+        charge.spent = tally.micro_usd = cost
 
 
 def sample_of(config: Configuration) -> Request:

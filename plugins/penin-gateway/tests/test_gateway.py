@@ -582,7 +582,7 @@ def test_an_upstream_that_is_down_is_left_alone(tmp_path):
 
 def test_an_upstream_that_is_slow_times_out(tmp_path):
     with running(tmp_path) as served:
-        served.deployment._serving.road.upstream._wire._idle_s = 0.2
+        served.deployment._serving.backend.upstream._wire._idle_s = 0.2
         status, _, content = served.ask(question("slow"))
         code = json.loads(content)["error"]["code"]
         assert (status, code) == documented()["the upstream is silent for 120 s"]

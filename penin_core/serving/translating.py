@@ -13,7 +13,7 @@ from .questions import Question
 from .remote import Remote
 
 
-class Telling(Remote):
+class Translating(Remote):
     """Asks with what the provider writes, and answers with the text that it reads."""
 
     async def ask(self, question: Question, tally: Tally) -> Piece:
@@ -28,13 +28,13 @@ class Telling(Remote):
     async def _told(self, question: Question, tally: Tally) -> Completion:
         request = self.asking.request(question)
         prepared = self.upstream.prepare(self.provider.encode(request))
-        slip = await self.till.hold(self.bound(request, prompt_bound(request)))
+        charge = await self.billing.hold(self.bound(request, prompt_bound(request)))
         try:
             reply = await self.upstream.told(prepared)
             completion = decode(self.provider, reply, self.upstream.redact)
             read, wrote = completion.tokens_in, completion.tokens_out
-            self.count(read, wrote, completion.cost_usd, slip, tally)
+            self.count(read, wrote, completion.cost_usd, charge, tally)
         finally:
-            self.till.settle(slip)
+            self.billing.settle(charge)
         tally.text, tally.finish = completion.text, completion.finish
         return completion

@@ -1,6 +1,6 @@
-"""The till: calls are paid out of a float, so that none waits for the disk.
+"""The billing: calls are paid out of a block, so that none waits for the disk.
 
-A float is one reservation of the budget, big enough for many calls. It counts as spent until it is
+A block is one reservation of the budget, big enough for many calls. It counts as spent until it is
 settled: what a killed process had in hand is never spent twice. Amounts are integer micro-USD.
 """
 
@@ -15,7 +15,7 @@ from penin_core.engine.commits import Commits
 from penin_core.engine.money import End, Wish
 from penin_core.errors import BudgetExceeded
 
-#: A float pays for so many calls, but holds no more than this share of the limit of a day.
+#: A block pays for so many calls, but holds no more than this share of the limit of a day.
 CALLS, SHARE = 64, 0.02
 #: After so long it is settled, so that others see what was spent.
 AGE_S = 5.0
@@ -24,7 +24,7 @@ _KEY = "serving"
 
 
 @dataclass
-class Float:
+class Block:
     """A reservation in hand: what is left of it, what was spent, and the calls still out."""
 
     number: int
@@ -35,44 +35,44 @@ class Float:
 
 
 @dataclass(slots=True)
-class Slip:
+class Charge:
     """What one call may cost; ``spent`` is set when it is known, else all of it is charged."""
 
     bound: int
-    purse: Float | None
+    block: Block | None
     spent: int | None = None
 
 
-class Till:
+class Billing:
     """Pays for the calls of one event loop out of a budget that other processes share."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
         self._most = int(budget.limit_today * SHARE)
-        self._written: Commits[End | Wish, int] = Commits("penin-till", self._write)
-        self._float: Float | None = None
+        self._written: Commits[End | Wish, int] = Commits("penin-billing", self._write)
+        self._block: Block | None = None
         self._filling: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    async def hold(self, bound: int) -> Slip:
-        """Hold money for a call; give the slip to ``settle`` when the call is over.
+    async def hold(self, bound: int) -> Charge:
+        """Hold money for a call; give the charge to ``settle`` when the call is over.
 
         Raises:
             BudgetExceeded: the budget is used up; nothing is held.
             StateError: the budget cannot be written.
         """
-        return Slip(bound, await self._take(bound) if bound else None)
+        return Charge(bound, await self._take(bound) if bound else None)
 
-    def settle(self, slip: Slip) -> None:
-        """Charge what the slip says."""
-        purse = slip.purse
-        if purse is None:
+    def settle(self, charge: Charge) -> None:
+        """Charge what the charge says."""
+        block = charge.block
+        if block is None:
             return
-        spent = slip.bound if slip.spent is None else slip.spent
-        purse.left += slip.bound - spent
-        purse.spent += spent
-        purse.out -= 1
-        self._close_if_done(purse)
+        spent = charge.bound if charge.spent is None else charge.spent
+        block.left += charge.bound - spent
+        block.spent += spent
+        block.out -= 1
+        self._close_if_done(block)
 
     async def aclose(self) -> None:
         """Settle what is in hand."""
@@ -83,17 +83,17 @@ class Till:
         self._replace(None)
         await self._written.close()
 
-    async def _take(self, bound: int) -> Float:
-        while (purse := self._float) is None or purse.left < bound:
+    async def _take(self, bound: int) -> Block:
+        while (block := self._block) is None or block.left < bound:
             if self._filling is not None and not self._filling.done():
                 await asyncio.wait([self._filling])
             else:
                 # Shielded: a reservation that nobody waits for any more would never be settled.
                 await asyncio.shield(self._start(bound))
-        purse.left -= bound
-        purse.out += 1
-        purse.used = True
-        return purse
+        block.left -= bound
+        block.out += 1
+        block.used = True
+        return block
 
     def _start(self, bound: int) -> asyncio.Task[None]:
         self._filling = asyncio.ensure_future(self._fill(bound))
@@ -101,7 +101,7 @@ class Till:
         return self._filling
 
     async def _fill(self, bound: int) -> None:
-        """Put a new float in place of the old; where the budget is short, one for this call."""
+        """Put a new block in place of the old; where the budget is short, one for this call."""
         size = max(bound, min(CALLS * bound, self._most))
         try:
             number = await self._written.add(Wish(size, _KEY))
@@ -110,30 +110,30 @@ class Till:
             self._replace(None)
             size = bound
             number = await self._written.add(Wish(size, _KEY))
-        purse = Float(number, size)
-        self._replace(purse)
+        block = Block(number, size)
+        self._replace(block)
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(AGE_S, self._age, purse, bound)
+        self._timer = asyncio.get_running_loop().call_later(AGE_S, self._age, block, bound)
 
-    def _age(self, purse: Float, bound: int) -> None:
-        """Renew a float that was used, let one go that was not."""
-        if purse is not self._float or (self._filling is not None and not self._filling.done()):
+    def _age(self, block: Block, bound: int) -> None:
+        """Renew a block that was used, let one go that was not."""
+        if block is not self._block or (self._filling is not None and not self._filling.done()):
             return
-        if purse.used:
+        if block.used:
             self._start(bound)
         else:
             self._replace(None)
 
-    def _replace(self, purse: Float | None) -> None:
-        old, self._float = self._float, purse
+    def _replace(self, block: Block | None) -> None:
+        old, self._block = self._block, block
         if old is not None:
             self._close_if_done(old)
 
-    def _close_if_done(self, purse: Float) -> None:
-        if purse is not self._float and not purse.out:
+    def _close_if_done(self, block: Block) -> None:
+        if block is not self._block and not block.out:
             # Nobody waits for it: until it is on the disk, the money counts as reserved.
-            self._written.add(End(purse.number, purse.spent))
+            self._written.add(End(block.number, block.spent))
 
     def _write(self, items: Sequence[End | Wish]) -> list[int | Exception]:
         ends = [item for item in items if isinstance(item, End)]

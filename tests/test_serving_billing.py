@@ -1,4 +1,4 @@
-"""The till: many calls out of one reservation, and never more than the budget."""
+"""The billing: many calls out of one reservation, and never more than the budget."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -9,18 +9,18 @@ from hypothesis import strategies as st
 
 from penin_core.engine.budget import Budget
 from penin_core.errors import BudgetExceeded
-from penin_core.serving import till as tills
-from penin_core.serving.till import CALLS, Till
+from penin_core.serving import billing as billing_module
+from penin_core.serving.billing import CALLS, Billing
 
 
 @asynccontextmanager
 async def opened(path, daily=1.0):
     budget = Budget(path / "budget.db", daily)
-    till = Till(budget)
+    billing = Billing(budget)
     try:
-        yield till, budget
+        yield billing, budget
     finally:
-        await till.aclose()
+        await billing.aclose()
         budget.close()
 
 
@@ -34,11 +34,11 @@ def books(path):
 
 def test_many_calls_need_one_reservation(tmp_path):
     async def run():
-        async with opened(tmp_path) as (till, budget):
+        async with opened(tmp_path) as (billing, budget):
             for _ in range(CALLS // 2):
-                slip = await till.hold(100)
-                slip.spent = 10
-                till.settle(slip)
+                charge = await billing.hold(100)
+                charge.spent = 10
+                billing.settle(charge)
             assert len(budget.open_reservations()) == 1
 
     asyncio.run(run())
@@ -47,8 +47,8 @@ def test_many_calls_need_one_reservation(tmp_path):
 
 def test_what_is_not_known_is_charged_whole(tmp_path):
     async def run():
-        async with opened(tmp_path) as (till, _):
-            till.settle(await till.hold(100))
+        async with opened(tmp_path) as (billing, _):
+            billing.settle(await billing.hold(100))
 
     asyncio.run(run())
     assert books(tmp_path) == (100, 0)
@@ -56,8 +56,8 @@ def test_what_is_not_known_is_charged_whole(tmp_path):
 
 def test_a_free_call_leaves_no_trace(tmp_path):
     async def run():
-        async with opened(tmp_path) as (till, _):
-            till.settle(await till.hold(0))
+        async with opened(tmp_path) as (billing, _):
+            billing.settle(await billing.hold(0))
 
     asyncio.run(run())
     assert not (tmp_path / "budget.db").exists()
@@ -65,10 +65,10 @@ def test_a_free_call_leaves_no_trace(tmp_path):
 
 def test_a_call_that_costs_more_than_was_held_counts_whole(tmp_path):
     async def run():
-        async with opened(tmp_path) as (till, _):
-            slip = await till.hold(100)
-            slip.spent = 250
-            till.settle(slip)
+        async with opened(tmp_path) as (billing, _):
+            charge = await billing.hold(100)
+            charge.spent = 250
+            billing.settle(charge)
 
     asyncio.run(run())
     assert books(tmp_path) == (250, 0)
@@ -76,19 +76,19 @@ def test_a_call_that_costs_more_than_was_held_counts_whole(tmp_path):
 
 def test_what_a_killed_process_held_stays_reserved(tmp_path):
     async def run():
-        till = Till(Budget(tmp_path / "budget.db", 1.0))
-        await till.hold(100)
-        return till
+        billing = Billing(Budget(tmp_path / "budget.db", 1.0))
+        await billing.hold(100)
+        return billing
 
-    till = asyncio.run(run())
+    billing = asyncio.run(run())
     assert books(tmp_path) == (0, 100 * CALLS)
-    till._written = None
+    billing._written = None
 
 
 def test_a_call_that_is_given_up_leaves_nothing_reserved(tmp_path):
     async def run():
-        async with opened(tmp_path) as (till, _):
-            waiting = asyncio.ensure_future(till.hold(100))
+        async with opened(tmp_path) as (billing, _):
+            waiting = asyncio.ensure_future(billing.hold(100))
             await asyncio.sleep(0)
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -98,14 +98,14 @@ def test_a_call_that_is_given_up_leaves_nothing_reserved(tmp_path):
     assert books(tmp_path) == (0, 0)
 
 
-def test_an_old_float_is_settled(tmp_path, monkeypatch):
-    monkeypatch.setattr(tills, "AGE_S", 0.02)
+def test_an_old_block_is_settled(tmp_path, monkeypatch):
+    monkeypatch.setattr(billing_module, "AGE_S", 0.02)
 
     async def run():
-        async with opened(tmp_path) as (till, budget):
-            slip = await till.hold(100)
-            slip.spent = 10
-            till.settle(slip)
+        async with opened(tmp_path) as (billing, budget):
+            charge = await billing.hold(100)
+            charge.spent = 10
+            billing.settle(charge)
             for _ in range(200):
                 await asyncio.sleep(0.02)
                 if budget.spent_today() == 10 and not budget.open_reservations():
@@ -121,22 +121,22 @@ def test_an_old_float_is_settled(tmp_path, monkeypatch):
     st.integers(50, 1000),
 )
 def test_all_calls_together_stay_within_the_budget(tmp_path_factory, calls, limit):
-    path = tmp_path_factory.mktemp("till")
+    path = tmp_path_factory.mktemp("billing")
     spent = []
 
-    async def one(till, bound, share):
+    async def one(billing, bound, share):
         try:
-            slip = await till.hold(bound)
+            charge = await billing.hold(bound)
         except BudgetExceeded:
             return
         await asyncio.sleep(0)
-        slip.spent = round(bound * share)
-        spent.append(slip.spent)
-        till.settle(slip)
+        charge.spent = round(bound * share)
+        spent.append(charge.spent)
+        billing.settle(charge)
 
     async def run():
-        async with opened(path, limit / 1_000_000) as (till, _):
-            await asyncio.gather(*(one(till, *call) for call in calls))
+        async with opened(path, limit / 1_000_000) as (billing, _):
+            await asyncio.gather(*(one(billing, *call) for call in calls))
 
     asyncio.run(run())
     assert sum(spent) <= limit
@@ -146,14 +146,14 @@ def test_all_calls_together_stay_within_the_budget(tmp_path_factory, calls, limi
 def test_where_the_day_is_almost_spent_single_calls_still_go_out(tmp_path):
     async def run():
         answered = 0
-        async with opened(tmp_path, 0.001) as (till, _):
+        async with opened(tmp_path, 0.001) as (billing, _):
             for _ in range(20):
                 try:
-                    slip = await till.hold(100)
+                    charge = await billing.hold(100)
                 except BudgetExceeded:
                     continue
-                slip.spent = 100
-                till.settle(slip)
+                charge.spent = 100
+                billing.settle(charge)
                 answered += 1
         return answered
 

@@ -14,18 +14,18 @@ from penin_core.engine.replies import decode
 from penin_core.errors import ProviderBadReply
 from penin_core.records import Completion, Configuration, Price, Reply
 
+from .billing import Billing, Charge
 from .pieces import Piece, Tally
 from .questions import Question, only_text, text_of
 from .refusals import Refusal, invalid
 from .remote import PROBE, Remote, sample_of
-from .till import Slip, Till
 from .upstream import Upstream
 
 #: What a service adds around a message, and around a whole prompt, in tokens, counted high.
 _PER_TURN, _PER_PROMPT = 8, 16
 
 
-class Passing(Remote):
+class PassThrough(Remote):
     """A service that speaks chat completions: what it says is passed on, tools included."""
 
     def __init__(
@@ -33,11 +33,11 @@ class Passing(Remote):
         config: Configuration,
         provider: ChatCompletionsProvider,
         upstream: Upstream,
-        till: Till,
+        billing: Billing,
         price: Price | None,
     ) -> None:
         self.provider: ChatCompletionsProvider
-        super().__init__(config, provider, upstream, till, price)
+        super().__init__(config, provider, upstream, billing, price)
         self._sample = sample_of(config)
         call = provider.encode(self._sample)
         self._fixed = {k: v for k, v in (call.body or {}).items() if k != "messages"}
@@ -49,13 +49,13 @@ class Passing(Remote):
     async def ask(self, question: Question, tally: Tally) -> Piece:
         """Return the whole answer."""
         prepared, bound = self._prepare(question)
-        slip = await self.till.hold(bound)
+        charge = await self.billing.hold(bound)
         try:
             body = await self.upstream.exchange(prepared)
             choices = _choices(body, self.provider.name, "message")
-            self._count(body, choices[0].get("finish_reason"), slip, tally)
+            self._count(body, choices[0].get("finish_reason"), charge, tally)
         finally:
-            self.till.settle(slip)
+            self.billing.settle(charge)
         tally.text = text_of(choices[0]["message"].get("content"))
         return Piece(choices, body.get("usage"))
 
@@ -66,7 +66,7 @@ class Passing(Remote):
         finish: Any = None
         last: dict[str, Any] = {}
         texts: list[object] = []
-        slip = await self.till.hold(bound)
+        charge = await self.billing.hold(bound)
         try:
             async with aclosing(self.upstream.events(prepared)) as events:
                 async for event in events:
@@ -78,9 +78,9 @@ class Passing(Remote):
                     if choices:
                         yield Piece(choices)
             tally.text = "".join(map(text_of, texts))
-            self._count(last, finish, slip, tally)
+            self._count(last, finish, charge, tally)
         finally:
-            self.till.settle(slip)
+            self.billing.settle(charge)
         yield Piece([], last.get("usage"))
 
     def _prepare(
@@ -124,11 +124,11 @@ class Passing(Remote):
             raise Refusal(400, "unsupported_content", words, param="messages")
         return context or 0
 
-    def _count(self, body: Mapping[str, Any], finish: Any, slip: Slip, tally: Tally) -> None:
+    def _count(self, body: Mapping[str, Any], finish: Any, charge: Charge, tally: Tally) -> None:
         """Count what the service says that it used; where it says nothing, all was used."""
         usage = body.get("usage")
         tally.finish = finish if finish in ("stop", "length") else "other"
-        tally.micro_usd = slip.bound
+        tally.micro_usd = charge.bound
         try:
             if self._plain:
                 found, cost = self.provider.usage(usage or {}), None
@@ -138,7 +138,7 @@ class Passing(Remote):
         except (ProviderBadReply, LookupError, TypeError, ValueError):
             return
         if all(isinstance(count, int) and count >= 0 for count in found):
-            self.count(*found, cost, slip, tally)
+            self.count(*found, cost, charge, tally)
 
     def _decoded(self, usage: object, finish: object) -> Completion:
         message = {"role": "assistant", "content": ""}

@@ -17,7 +17,7 @@ from .pieces import Piece, Tally, in_pieces, whole
 from .questions import Asking, Question
 
 
-class Forgetful(ResponseCache):
+class NoCache(ResponseCache):
     """A cache that keeps nothing: live traffic is sampled anew, also where it repeats itself."""
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Completion]:
@@ -68,7 +68,7 @@ class Batches:
                 _tell(done, batch.answers.get(key) or batch.stop)
 
 
-class Here:
+class LocalBackend:
     """Asks a model in this process with one configuration."""
 
     def __init__(self, config: Configuration, batches: Batches) -> None:
