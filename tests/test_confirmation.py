@@ -517,9 +517,13 @@ def test_of_the_two_processes_the_last_to_cross_decides_when_to_stop():
         ((0.6, 0.4), (0.7, None), "better"),
         ((0.6, None), (0.7, 0.5), "better"),
         ((MARGIN, 0.4), (0.0, 0.5), "better"),
+        ((0.72, 0.49), (0.7, 0.5), "better"),
+        ((0.705, 0.49), (0.7, 0.5), "cheaper"),
+        ((0.53125, 0.46875), (0.5, 0.5), "better"),
+        ((0.5, 0.5), (0.7, 0.5), "better"),
     ],
 )
-def test_the_claim_is_cheaper_where_it_costs_less_and_gains_less_than_the_margin(
+def test_the_claim_is_cheaper_where_the_cost_falls_by_more_than_a_small_gain(
     finalist, champion, claim
 ):
     new, old = (Measurement(U=U, C=C) for U, C in (finalist, champion))

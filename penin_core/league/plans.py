@@ -184,12 +184,13 @@ def continued(
 def claim_for(finalist: Measurement, champion: Measurement) -> Claim:
     """Choose, from the race alone, what the finalist has to prove.
 
-    ``cheaper`` where it costs less and gains less than the margin, otherwise ``better``.
+    ``cheaper`` where C falls by more than U rises, and U rises by less than the margin; otherwise
+    ``better``: a gain is not given up for a cost that fell by a hair.
     """
-    if finalist.C is None or champion.C is None or not finalist.C < champion.C:
+    if finalist.C is None or champion.C is None:
         return "better"
-    gain = (finalist.U or 0.0) - (champion.U or 0.0)
-    return "cheaper" if gain < MARGIN else "better"
+    gain, saving = (finalist.U or 0.0) - (champion.U or 0.0), champion.C - finalist.C
+    return "cheaper" if saving > 0.0 and gain < min(MARGIN, saving) else "better"
 
 
 def worthwhile_gain(tasks: int, t: int) -> float:
