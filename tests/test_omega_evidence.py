@@ -374,6 +374,7 @@ def test_an_e_process_goes_on_from_its_state_to_the_last_bit(differences, margin
         {"products": [[0.5, 0]]},
         {"products": [[0.0, 0]] * 6},
         {"products": [[math.nan, 0]] * 6},
+        {"products": [[0.5, 0.5]] * 6},
         {"products": None},
         {"n": -1},
     ],

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from operator import index
 from typing import Any, Self
 
 import numpy as np
@@ -121,7 +122,7 @@ class EProcess:
         """
         try:
             made = cls(state["margin"], state["bets"])
-            pairs = [(finite("product", m), int(e)) for m, e in state["products"]]
+            pairs = [(finite("product", m), index(e)) for m, e in state["products"]]
             made.n = count("n", state["n"], least=0)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"this is no state of an e-process: {error}") from error
