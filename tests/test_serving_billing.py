@@ -75,14 +75,14 @@ def test_a_call_that_costs_more_than_was_held_counts_whole(tmp_path):
 
 
 def test_what_a_killed_process_held_stays_reserved(tmp_path):
-    async def run():
-        billing = Billing(Budget(tmp_path / "budget.db", 1.0))
-        await billing.hold(100)
-        return billing
+    budget = Budget(tmp_path / "budget.db", 1.0)
 
-    billing = asyncio.run(run())
+    async def run():
+        await Billing(budget).hold(100)
+
+    asyncio.run(run())
+    budget.close()
     assert books(tmp_path) == (0, 100 * CALLS)
-    billing._written = None
 
 
 def test_a_call_that_is_given_up_leaves_nothing_reserved(tmp_path):
