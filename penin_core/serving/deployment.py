@@ -30,7 +30,7 @@ from .refusals import Refusal, refusal_of
 logger = logging.getLogger(__name__)
 
 #: How often the pointer is looked at, and how long to wait after it could not be followed.
-LOOK_EVERY_S, AGAIN_AFTER_S = 0.02, 1.0
+LOOK_EVERY_S, AGAIN_AFTER_S = 0.005, 1.0
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ Mark: TypeAlias = tuple[int, int, int]
 def mark_of(state: Path) -> Mark | None:
     """Return what changes whenever the pointer is replaced; None where there is none."""
     try:
-        found = os.stat(state / POINTER)  # noqa: PTH116 - called fifty times a second
+        found = os.stat(state / POINTER)  # noqa: PTH116 - called two hundred times a second
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns, found.st_size
