@@ -1,8 +1,8 @@
 """Promotions and rollbacks under load: how soon they take effect, and how many requests they drop.
 
-``python bench/gateway_switch.py [--requests 20000] [--switches 40]``: the champion moves back and
-forth, by entries of the ledger, while requests are sent over eight connections; an answer quotes
-the instruction that it was given. Printed: the time from the moment that the pointer was replaced
+``python bench/gateway_switch.py [--requests 20000] [--switches 40] [--connections 8]``: the
+champion moves back and forth, by entries of the ledger, while requests are sent over so many
+connections; an answer quotes the instruction that it was given. Printed: the time from the moment that the pointer was replaced
 to the begin of the first request that the new champion answers, and to the begin of the last one
 that still the old one answers. Goals: 50 ms, and no request dropped.
 """
@@ -46,6 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--requests", type=int, default=20_000)
     parser.add_argument("--switches", type=int, default=40)
+    parser.add_argument("--connections", type=int, default=8, help="8 keep two cores busy")
     asked = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -55,12 +56,13 @@ def main() -> None:
         command = parts.penin("serve", "--config", settings, "--port", port)
         stack.enter_context(parts.running(command, port))
         content = parts.request(port, json.dumps(parts.QUESTION).encode())
-        rate = asyncio.run(parts.load(port, content, 1000, 8)).rate
+        rate = asyncio.run(parts.load(port, content, 1000, asked.connections)).rate
         pause = asked.requests / rate / (asked.switches + 2)
         words = [sys.executable, "-c", MOVER, str(folder / ".penin")]
         words += [str(asked.switches), f"{pause:.3f}"]
         moving = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-        found = asyncio.run(parts.load(port, content, asked.requests, 8, b'"content":"['))
+        load = parts.load(port, content, asked.requests, asked.connections, b'"content":"[')
+        found = asyncio.run(load)
         moves = [line.split() for line in moving.communicate()[0].splitlines()]
     report(found, [(float(at), system) for at, system in moves], asked.requests)
 
