@@ -2,9 +2,9 @@
 
 ``python bench/gateway_switch.py [--requests 20000] [--switches 40] [--connections 8]``: the
 champion moves back and forth, by entries of the ledger, while requests are sent over so many
-connections; an answer quotes the instruction that it was given. Printed: the time from the moment that the pointer was replaced
-to the begin of the first request that the new champion answers, and to the begin of the last one
-that still the old one answers. Goals: 50 ms, and no request dropped.
+connections; an answer quotes the instruction that it was given. Printed: the time from the moment
+that the pointer was replaced to the begin of the first request that the new champion answers, and
+to the begin of the last one that still the old one answers. Goals: 50 ms, and no request dropped.
 """
 
 from __future__ import annotations
