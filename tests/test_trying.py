@@ -5,7 +5,14 @@ from itertools import count
 
 import pytest
 
-from penin_core import Configuration, LeagueOrchestrator, ProviderRefused, Task, WORMLedger
+from penin_core import (
+    Completion,
+    Configuration,
+    LeagueOrchestrator,
+    ProviderRefused,
+    Task,
+    WORMLedger,
+)
 from penin_core.engine.budget import Budget
 from penin_core.engine.cache import ResponseCache
 from penin_core.engine.wire import Engine
@@ -29,6 +36,19 @@ class Answers(Echo):
         ]
 
 
+class SteadyEngine(Engine):
+    """Says of every answer that it took one millisecond: no test may hang on a busy machine."""
+
+    async def answer(self, requests):
+        answers = await super().answer(requests)
+        return [
+            answer.model_copy(update={"latency_ms": 1.0})
+            if isinstance(answer, Completion)
+            else answer
+            for answer in answers
+        ]
+
+
 def exact(task, completion):
     return float(completion.text == task.expected)
 
@@ -46,7 +66,7 @@ def tried(tmp_path):
         provider = Answers()
 
         async def run_it(ledger):
-            engine = Engine(
+            engine = SteadyEngine(
                 lambda name: provider,
                 budget=Budget(tmp_path / "budget.db", 1.0),
                 cache=ResponseCache(tmp_path / "cache.db"),
