@@ -7,9 +7,8 @@ that append on their own each pay for one, in turn; here those that wait are wri
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Future
+from queue import SimpleQueue
 from typing import Any, Self
 
 from penin_core.errors import StateError
@@ -18,10 +17,30 @@ from .drafts import Appendable, Draft
 from .queries import Entry
 from .store import WORMLedger
 
-#: At most so many entries are written in one transaction, unless one draft alone has more.
+#: A transaction that has so many entries takes no further draft.
 LIMIT = 256
 
-_Request = tuple[Draft, "Future[list[Entry]]"]
+
+class _Request:
+    """A draft that a thread waits for. A future would do, at a tenth of the rate of appends."""
+
+    __slots__ = ("_done", "_found", "draft")
+
+    def __init__(self, draft: Draft) -> None:
+        self.draft = draft
+        self._found: list[Entry] | BaseException = []
+        self._done = threading.Lock()
+        self._done.acquire()
+
+    def finish(self, found: list[Entry] | BaseException) -> None:
+        self._found = found
+        self._done.release()
+
+    def wait(self) -> list[Entry]:
+        with self._done:
+            if isinstance(self._found, BaseException):
+                raise self._found
+            return self._found
 
 
 class GroupCommit(Appendable):
@@ -29,8 +48,9 @@ class GroupCommit(Appendable):
 
     def __init__(self, ledger: WORMLedger) -> None:
         self.ledger = ledger
-        self._waiting: deque[_Request] = deque()
-        self._changed = threading.Condition()
+        #: What is to be written, and None at the end.
+        self._waiting: SimpleQueue[_Request | None] = SimpleQueue()
+        self._entrance = threading.Lock()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="penin-ledger", daemon=True)
         self._thread.start()
@@ -43,9 +63,10 @@ class GroupCommit(Appendable):
 
     def close(self) -> None:
         """Write what is waiting, then end the thread."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
+        with self._entrance:
+            if not self._closed:
+                self._closed = True
+                self._waiting.put(None)
         self._thread.join()
 
     def record_many(self, items: Iterable[tuple[str, Mapping[str, Any]]]) -> list[Entry]:
@@ -62,35 +83,32 @@ class GroupCommit(Appendable):
         if self.ledger.lock.held:
             # The writing thread would wait for a lock that its caller holds.
             return self.ledger.record(draft)
-        done: Future[list[Entry]] = Future()
-        with self._changed:
+        request = _Request(draft)
+        with self._entrance:
             if self._closed:
                 raise StateError("the shared writer of the ledger was closed")
-            self._waiting.append((draft, done))
-            self._changed.notify()
-        return done.result()
+            self._waiting.put(request)
+        return request.wait()
 
     def _work(self) -> None:
         while batch := self._next_batch():
             try:
-                results = self.ledger.append([draft for draft, _ in batch])
+                results = self.ledger.append([request.draft for request in batch])
             except BaseException as error:
-                for _, done in batch:
-                    done.set_exception(error)
+                for request in batch:
+                    request.finish(error)
             else:
-                for (_, done), result in zip(batch, results, strict=True):
-                    if isinstance(result, ValueError):
-                        done.set_exception(result)
-                    else:
-                        done.set_result(result)
+                for request, found in zip(batch, results, strict=True):
+                    request.finish(found)
 
     def _next_batch(self) -> list[_Request]:
-        """Wait for drafts and return those that fit into one transaction; none: it is over."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            batch: list[_Request] = []
-            room = LIMIT
-            while self._waiting and (not batch or len(self._waiting[0][0].leaves) <= room):
-                batch.append(self._waiting.popleft())
-                room -= len(batch[-1][0].leaves)
-            return batch
+        """Wait for a draft and return it with those behind it; none: it is over."""
+        batch: list[_Request] = []
+        room = LIMIT
+        while (request := self._waiting.get()) is not None:
+            batch.append(request)
+            room -= len(request.draft.leaves)
+            if room <= 0 or self._waiting.empty():
+                return batch
+        self._waiting.put(None)  # for the next call too
+        return batch
