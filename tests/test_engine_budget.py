@@ -6,7 +6,9 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from contextlib import closing
+from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -37,6 +39,21 @@ def budget(path: Path) -> Iterator[Budget]:
 def test_a_settled_call_costs_what_it_cost(budget: Budget) -> None:
     budget.settle(budget.reserve(600, "a"), 100)
     assert (budget.spent_today(), budget.spent_by_this_run) == (100, 100)
+
+
+def test_the_books_are_read_by_day(path: Path) -> None:
+    for day, spent in ((1, 300), (2, 500), (4, 700)):
+        with closing(
+            Budget(path, daily_usd=0.001, now=partial(datetime, 2026, 3, day, tzinfo=UTC))
+        ) as budget:
+            budget.settle(budget.reserve(900, "a"), spent)
+            found = budget.by_day(2)
+    assert found == {date(2026, 3, 4): 700, date(2026, 3, 2): 500}
+
+
+def test_books_that_nobody_opened_have_no_days(budget: Budget, path: Path) -> None:
+    assert budget.by_day(7) == {}
+    assert not path.exists()
 
 
 def test_an_unknown_cost_charges_the_whole_reservation(budget: Budget) -> None:

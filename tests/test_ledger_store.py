@@ -111,6 +111,26 @@ def test_runs_come_newest_first_and_by_cycle(ledger):
     assert ledger.runs(before=0) == []
 
 
+def test_runs_are_found_by_the_configuration_that_they_measured(ledger):
+    for number, key in enumerate(("aa", "bb", "aa")):
+        ledger.record_run(run_body(f"r{number}", candidate_cfg_hash=key))
+    assert [run["id"] for run in ledger.runs(candidate="aa")] == ["r2", "r0"]
+    assert ledger.runs(candidate="cc") == []
+
+
+def test_measured_is_what_neither_failed_nor_was_a_dry_run(ledger):
+    runs = {
+        "good": {},
+        "failed": {"verdict": "fail"},
+        "dry": {"dry_run": True},
+        "twice": {"verdict": "fail"},
+    }
+    for key, said in runs.items():
+        ledger.record_run(run_body(key, candidate_cfg_hash=key, **{"verdict": "rollback", **said}))
+    ledger.record_run(run_body("again", candidate_cfg_hash="twice", verdict="rollback"))
+    assert ledger.measured() == {"good", "twice"}
+
+
 def test_events_come_oldest_first_and_by_kind(ledger):
     for number, kind in enumerate(["TUNE", "BUDGET", "TUNE", "CONFIRM"]):
         ledger.record_event(kind, {"n": number})

@@ -218,7 +218,7 @@ def job_row(ledger: WORMLedger, job: Job) -> dict[str, Any]:
     done = finished.get("status") == "succeeded"
     tuned = (job.config.adapter or job.config.model) if done else None
     hashes = proposals(job) if done else {}
-    tried = [run for run in ledger.runs() if run["candidate_cfg_hash"] in hashes]
+    tried = [run for key in hashes for run in ledger.runs(candidate=key)]
     best = min(tried, key=lambda run: _STRENGTH.index(run["verdict"]), default=None)
     names = ("provider", "model", "train", "validation", "seed", "hyperparams", "data_sha256")
     return {

@@ -12,7 +12,7 @@ import math
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from penin_core.errors import BudgetExceeded
@@ -172,6 +172,14 @@ class Budget:
             return 0
         rows = self._open().rows("SELECT spent FROM day WHERE day = ?", (self._today(),))
         return int(rows[0][0]) if rows else 0
+
+    def by_day(self, days: int) -> dict[date, int]:
+        """Return the micro-USD that were settled on each of the last ``days`` that have any."""
+        if not self._path.exists():
+            return {}
+        query = "SELECT day, spent FROM day ORDER BY day DESC LIMIT ?"
+        rows = self._open().rows(query, (days,))
+        return {date.fromisoformat(day): int(spent) for day, spent in rows}
 
     def open_reservations(self) -> tuple[Reservation, ...]:
         """Return what is reserved and not settled, oldest first, of every process and day."""

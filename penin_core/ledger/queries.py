@@ -129,22 +129,48 @@ class Readable(ABC):
         return [_stored(idx, leaf) for idx, leaf in rows]
 
     def runs(
-        self, limit: int | None = None, *, cycle_id: str | None = None, before: int | None = None
+        self,
+        limit: int | None = None,
+        *,
+        cycle_id: str | None = None,
+        before: int | None = None,
+        candidate: str | None = None,
     ) -> list[dict[str, Any]]:
         """Return rows of ``runs``, newest first: at most ``limit``, of one cycle if it is named.
 
-        ``before`` leaves out the entry of that index and all later ones. Flags are booleans, and
-        what was not measured is ``None``.
+        ``before`` leaves out the entry of that index and all later ones, ``candidate`` all runs of
+        other configurations than that of this hash. Flags are booleans, and what was not measured
+        is ``None``.
         """
-        wanted = {"cycle_id = :cycle": cycle_id, "idx < :before": before}
+        wanted = {
+            "cycle_id = :cycle": cycle_id,
+            "idx < :before": before,
+            "candidate_cfg_hash = :candidate": candidate,
+        }
         given = [condition for condition, value in wanted.items() if value is not None]
         where = f"WHERE {' AND '.join(given)}" if given else ""
         query = f"{SELECT['runs']} {where} ORDER BY idx DESC LIMIT :limit"
         with self._reading() as connection:
             limited = -1 if limit is None else limit
-            values = {"cycle": cycle_id, "before": before, "limit": limited}
+            values = {
+                "cycle": cycle_id,
+                "before": before,
+                "candidate": candidate,
+                "limit": limited,
+            }
             rows = connection.execute(query, values)
             return [_run_row(row) for row in rows]
+
+    def measured(self) -> set[str]:
+        """Return the hashes of the configurations that a run measured without failing.
+
+        Dry runs do not count.
+        """
+        query = (
+            "SELECT DISTINCT candidate_cfg_hash FROM runs WHERE verdict <> 'fail' AND NOT dry_run"
+        )
+        with self._reading() as connection:
+            return {config_hash for (config_hash,) in connection.execute(query)}
 
     def cycles(self) -> list[str]:
         """Return the ids of the cycles that measured a challenger, newest first."""

@@ -14,18 +14,6 @@ from .markup import Child, Markup, facts, joined, section
 DAYS = 14
 
 
-class Spending(Budget):
-    """The books of a state directory, to be read only."""
-
-    def by_day(self, days: int) -> dict[date, float]:
-        """Return the US dollars that were settled on each of the last days, where any were."""
-        if not self._path.exists():
-            return {}
-        query = "SELECT day, spent FROM day ORDER BY day DESC LIMIT ?"
-        rows = self._open().rows(query, (days,))
-        return {date.fromisoformat(day): spent / 1e6 for day, spent in rows}
-
-
 def spend(state: Path, daily_usd: float, today: date | None = None) -> Markup:
     """Return what was spent today and on the days before, beside the limit of a day."""
     money = spent(state, daily_usd)
@@ -55,9 +43,9 @@ def spent(state: Path, daily_usd: float) -> dict[str, float]:
 
 
 def _by_day(state: Path, daily_usd: float, today: date) -> Markup | None:
-    books = Spending(state / "budget.db", daily_usd)
+    books = Budget(state / "budget.db", daily_usd)
     try:
-        found = books.by_day(DAYS)
+        found = {day: micro / 1e6 for day, micro in books.by_day(DAYS).items()}
     finally:
         books.close()
     days = [today - timedelta(days=back) for back in range(DAYS)]

@@ -21,11 +21,7 @@ def tuned_candidates(
     job rarely gains from chance. ``barred`` are hashes of configurations that may not compete,
     ``confirm`` the tasks that are kept for proof: a model that has seen one proves nothing on it.
     """
-    tried = {
-        run["candidate_cfg_hash"]
-        for run in ledger.runs()
-        if run["verdict"] != "fail" and not run["dry_run"]
-    }
+    tried = ledger.measured()
     for job in jobs(state, ledger):
         if job.status != "succeeded":
             continue
