@@ -26,6 +26,7 @@ from penin_core.ledger.grouping import GroupCommit
 from penin_core.ledger.store import WORMLedger
 
 BATCH, CLIENTS, PROCESSES = 64, (1, 16, 64), 4
+KINDS = ("TUNE", "RUN")
 BLOCK, BLOCKS = b"x" * 4096, 1024
 EVENT = {"beta_min": 0.02, "lambda_c": 0.5, "step": 0.01, "note": "x" * 300}
 
@@ -166,11 +167,12 @@ def shares(folder: Path, seconds: float) -> tuple[list[int], float]:
     return [int(appended) for appended, _ in found], max(float(p99) for _, p99 in found)
 
 
-def verify_seconds(folder: Path, entries: int) -> tuple[float, float]:
-    """Return the seconds that verifying so many run entries takes: by the clock, and of CPU."""
-    with WORMLedger(folder / "verified.db") as ledger:
+def verify_seconds(folder: Path, kind: str, entries: int) -> tuple[float, float]:
+    """Return the seconds that verifying so many entries takes: by the clock, and of CPU."""
+    with WORMLedger(folder / f"verified-{kind}.db") as ledger:
         for start in range(0, entries, 1000):
-            ledger.record_many([("RUN", run_body(start + n)) for n in range(1000)])
+            numbers = range(start, start + 1000)
+            ledger.record_many([(kind, run_body(n) if kind == "RUN" else EVENT) for n in numbers])
         begin, cpu = time.perf_counter(), time.process_time()
         if not ledger.verify().valid:
             raise SystemExit("the ledger that was just written does not verify")
@@ -182,12 +184,12 @@ def main() -> None:
     parser.add_argument("--folder", help="where to measure, by default the temporary folder")
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--slice", type=float, default=0.5, help="seconds of one slice")
-    parser.add_argument("--verify", type=int, default=20_000, help="run entries to verify")
+    parser.add_argument("--verify", type=int, default=20_000, help="entries to verify, of a kind")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder, prefix=".bench-") as name:
         rates = append_rates(Path(name), options.rounds, options.slice)
         appended, p99 = shares(Path(name), options.rounds * options.slice)
-        seconds, cpu = verify_seconds(Path(name), options.verify)
+        verified = {kind: verify_seconds(Path(name), kind, options.verify) for kind in KINDS}
         swap = swap_cost(Path(name), 100)
     raw = rates.pop("raw")
     alone = statistics.median(rates["1 clients"])
@@ -202,7 +204,8 @@ def main() -> None:
         f"{PROCESSES} saturating processes  {appended}, max/min {max(appended) / min(appended):.2f}"
     )
     print(f"  their worst p99       {p99 * 1000:10.1f} ms")
-    print(f"verify {options.verify:,} runs     {seconds:10.2f} s, {cpu:.2f} s of CPU")
+    for kind, (seconds, cpu) in verified.items():
+        print(f"verify {options.verify:,} x {kind:5}  {seconds:10.2f} s, {cpu:.2f} s of CPU")
     print(f"swap of the pointer     {swap:10.2f} x a pair of fsyncs")
     print(f"load average            {os.getloadavg()[0]:10.1f}")
 
