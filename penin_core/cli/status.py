@@ -240,7 +240,9 @@ def _cycles_in_words(found: Mapping[str, Any]) -> Sequence[str]:
         for cycle in found["last"]
     ]
     head = ("best run of a cycle", "verdict", "ΔL∞", "run", "why")
-    listed = ["", f"{found['count']} cycles, the last ones first:", table(head, rows)]
+    count = found["count"]
+    title = "one cycle:" if count == 1 else f"{count} cycles, the last ones first:"
+    listed = ["", title, table(head, rows)]
     return [*_trend(found["last"]), *listed]
 
 
