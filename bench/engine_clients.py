@@ -1,11 +1,12 @@
 """The clients that ``bench/engine.py`` compares, each in a process of its own.
 
-    python bench/engine_clients.py CLIENT URL SAMPLES IN_FLIGHT FOLDER
+    python bench/engine_clients.py CLIENT URL SAMPLES[,SAMPLES...] IN_FLIGHT FOLDER [CORE]
 
 ``floor`` is a bare asyncio protocol that reads a task file, asks, compares and writes a line for
 each answer; ``penin`` is the battery on the engine, with cache, budget and ledger on disk;
 ``wire`` is penin's transport alone. The others are HTTP libraries in a loop like that of the
-floor. Prints CPU and wall seconds since the start of the process, peak MiB, and the share right.
+floor. Several numbers of samples are run one after the other. Prints for each the CPU and wall
+seconds, those of the start of the process with the first, the peak MiB, and the share right.
 """
 
 from __future__ import annotations
@@ -243,18 +244,24 @@ CLIENTS = {each.__name__: each for each in (floor, wire, penin, aiohttp, httpx2,
 
 def main() -> None:
     """Run one client and print what it took."""
-    started = time.perf_counter()
     # As the command ``penin`` does; here for all clients alike.
     gc.set_threshold(20_000)
     name, url, samples, in_flight, folder = sys.argv[1:6]
     if len(sys.argv) > 6:
         os.sched_setaffinity(0, {int(sys.argv[6])})
-    tasks = write_tasks(Path(folder), int(samples))
-    right = asyncio.run(CLIENTS[name](url, tasks, int(in_flight), Path(folder)))
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    cpu = used.ru_utime + used.ru_stime
-    peak = used.ru_maxrss / 1024
-    print(json.dumps([cpu, time.perf_counter() - started, peak, right]))
+    taken: list[tuple[float, float, float, float]] = []
+    started, cpu = time.perf_counter(), 0.0
+    for count in samples.split(","):
+        tasks = write_tasks(Path(folder), int(count))
+        if taken:
+            # What an earlier run left behind is not work of the next one.
+            gc.collect()
+            started, cpu = time.perf_counter(), time.process_time()
+        right = asyncio.run(CLIENTS[name](url, tasks, int(in_flight), Path(folder)))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        wall = time.perf_counter() - started
+        taken.append((time.process_time() - cpu, wall, peak, right))
+    print(json.dumps(taken))
 
 
 if __name__ == "__main__":

@@ -121,6 +121,11 @@ async def large_body(port: int) -> None:
     await _all(port, parts.request(port, b" " * 3_000_000)[:200_000])
 
 
+async def heavy_body(port: int) -> None:
+    """Send a body of the allowed size that takes as long as possible to be parsed."""
+    await _all(port, parts.request(port, b'{"tools":[' + b"{}," * 349_000 + b"{}]}"))
+
+
 async def large_head(port: int) -> None:
     """Send a head that is too large."""
     await _all(port, b"GET / HTTP/1.1\r\n" + b"x: " + b"y" * 200_000)
@@ -140,6 +145,7 @@ KINDS: dict[str, Hostile] = {
     "slow heads": slow_head,
     "slow bodies": slow_body,
     "large bodies": large_body,
+    "heavy bodies": heavy_body,
     "large heads": large_head,
 }
 

@@ -29,12 +29,15 @@ CHANGES: dict[str, tuple[dict[str, float], int]] = {
     "none, 5 % all along": ({"share": 0.05}, 20_000),
     "none": ({}, 20_000),
     "none, 20 requests a user": ({"users": 20}, 20_000),
+    "none, 20 at a time": ({"users": 20, "burst": True}, 20_000),
     "errors .02 -> .12": ({"errors": 0.12}, 20_000),
+    "errors .02 -> .12, 20 a user": ({"errors": 0.12, "users": 20}, 20_000),
     "-5 points, +20 % cost, +20 % p95": (WORSE, 20_000),
     "+20 % cost alone": ({"cost": 1.2}, 20_000),
     "+20 % of every latency": ({"latency": 1.2}, 20_000),
     "+20 % p95 alone, the tail": ({"tail": 1.2}, 100_000),
     "-5 points alone": ({"utility": 0.75}, 100_000),
+    "-15 points alone, 20 a user": ({"worse": 0.15, "users": 20}, 100_000),
     "-5 points alone, graded": ({"utility": 0.75, "graded": True}, 100_000),
 }
 
@@ -49,17 +52,28 @@ class Found:
     safe_after: int | None = None
 
 
-def drawn(rng: np.random.Generator, requests: int, made: dict[str, float]) -> list[list[float]]:
+def people(seed: int, requests: int, made: dict[str, float]) -> tuple[list[int], np.ndarray]:
+    """Return who sends each request (who comes back does so later, or at once), and how easy it is.
+
+    Some users ask harder questions: beta(4, 1) has the mean .8, and correlates by 1/6.
+    """
+    rng, each = np.random.default_rng([seed, 2]), int(made.get("users", 1))
+    if each == 1 or made.get("burst"):
+        users = np.arange(requests) // each
+    else:
+        users = rng.integers(0, requests // each, requests)
+    return users.tolist(), rng.beta(4, 1, requests)[users]
+
+
+def drawn(rng: np.random.Generator, ease: np.ndarray, made: dict[str, float]) -> list[list[float]]:
     """Return what would become of all requests if they all went to one side: four columns."""
+    requests = len(ease)
     failed = rng.random(requests) < made["errors"]
     right = 1.0 * (rng.random(requests) < made["utility"])
     if made.get("graded"):
         right = rng.beta(8 * made["utility"], 8 * (1 - made["utility"]), requests)
     if made.get("users"):
-        # Some users ask harder questions: beta(4, 1) has the mean .8, and correlates by 1/6.
-        users = int(made["users"])
-        hard = rng.beta(4, 1, requests // users + 1)[np.arange(requests) // users]
-        right = 1.0 * (rng.random(requests) < hard)
+        right = 1.0 * (rng.random(requests) < ease - made.get("worse", 0.0))
     cost, quantile = np.exp(rng.normal(0, 0.3, requests)), rng.normal(0, 0.5, requests)
     late = np.where(quantile > 0.5 * 1.2, made["tail"], 1.0) * made["latency"]
     columns = (
@@ -81,15 +95,18 @@ def watch(seed: int, changed: dict[str, float], requests: int, onwards: bool) ->
         **USUAL,
         **{name: changed[name] for name in ("users", "graded") if name in changed},
     }
+    users, ease = people(seed, requests, changed)
     sides = {
-        "champion": drawn(np.random.default_rng([seed, 0]), requests, usual),
-        "challenger": drawn(np.random.default_rng([seed, 1]), requests, {**usual, **changed}),
+        "champion": drawn(np.random.default_rng([seed, 0]), ease, usual),
+        "challenger": drawn(np.random.default_rng([seed, 1]), ease, {**usual, **changed}),
     }
-    same = int(changed.get("users", 1))
-    for number in range(requests):
-        arm = arm_of(f"user-{number // same}", salt, trial.fraction)
+    answered: set[tuple[str, int]] = set()
+    for number, user in enumerate(users):
+        arm = arm_of(f"user-{user}", salt, trial.fraction)
         failed, utility, cost, latency = (column[number] for column in sides[arm])
-        trial.observe(arm, Outcome(bool(failed), False, utility, cost, latency))
+        outcome = Outcome(bool(failed), False, utility, cost, latency)
+        trial.observe(arm, outcome, first=(arm, user) not in answered)
+        answered.add((arm, user))
         if arm == "champion" and not trial.monitor.taken_back:
             continue
         due = trial.due()
@@ -167,7 +184,8 @@ def report(name: str, found: list[Found], seconds: float) -> None:
         for q in (50, 95, 99)
     ]
     why = dict(Counter(each.harm for each in back))
-    share = f"{len(back):>5} of {len(found):<5} (at most {upper(len(back), len(found)):.4f})"
+    low, high = 1 - upper(len(found) - len(back), len(found)), upper(len(back), len(found))
+    share = f"{len(back):>5} of {len(found):<5} ({low:.4f} to {high:.4f}, each at 95 %)"
     print(
         f"{name:<34} {share} "
         f"safe {safe:<5} after {late[0]} / {late[1]} ({' / '.join(mine)})  {why}  {seconds:.0f} s",
@@ -187,15 +205,8 @@ def report_votes(gain: float, found: list[tuple[int | None, bool]]) -> None:
     )
 
 
-def main() -> None:
-    """Run all kinds of change."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=300)
-    parser.add_argument("--null-runs", type=int, default=1000)
-    parser.add_argument("--only", default="", help="a part of the name of a change")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--processes", type=int, default=os.cpu_count())
-    given = parser.parse_args()
+def report_the_rest(runs: int) -> None:
+    """Print how the split, a fixed threshold and claims of users come out."""
     worst = split_errors(5)
     print(f"split: at most {worst:.2f} standard errors off, 20 splits of 20,000 requests")
     for rate in (0.02, 0.12):
@@ -205,7 +216,20 @@ def main() -> None:
             f"after {after:.0f} in the median"
         )
     for gain in (0.0, 0.05, 0.1, 0.15, -0.1):
-        report_votes(gain, [hear(run, gain, 4000) for run in range(given.runs)])
+        report_votes(gain, [hear(run, gain, 4000) for run in range(runs)])
+
+
+def main() -> None:
+    """Run all kinds of change."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=300)
+    parser.add_argument("--null-runs", type=int, default=1000)
+    parser.add_argument("--only", default="", help="a part of the name of a change")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    given = parser.parse_args()
+    if not given.only:
+        report_the_rest(given.runs)
     print(
         f"harm is shown at {ALPHA} together; after: median / p99 (challenger's median / p95 / p99)"
     )
@@ -214,7 +238,7 @@ def main() -> None:
             if given.only not in name:
                 continue
             null, start = name.startswith("none"), time.perf_counter()
-            runs = given.null_runs if "share" in changed else given.runs
+            runs = given.null_runs if null else given.runs
             asked = [
                 pool.submit(watch, given.seed * 1_000_000 + run, changed, most, null)
                 for run in range(runs)

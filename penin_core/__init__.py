@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .battery import TaskBattery
     from .builtin.mutators import generate_param_sweeps, generate_prompt_variants
     from .chat_completions import ChatCompletionsProvider
+    from .cli.shared import place_options
     from .contracts import (
         Component,
         ComponentOptions,
@@ -112,6 +113,7 @@ _HOME = {
         "battery": "TaskBattery",
         "builtin.mutators": "generate_param_sweeps generate_prompt_variants",
         "chat_completions": "ChatCompletionsProvider",
+        "cli.shared": "place_options",
         "contracts": "Component ComponentOptions Evaluator FineTuner Guard "
         "HttpFineTuner HttpProvider LocalFineTuner LocalProvider Mutator Provider Steps",
         "errors": "BudgetExceeded EvaluationFailed FineTuningUnavailable LedgerInvalid PeninError "
@@ -242,6 +244,7 @@ __all__ = [
     "ir_to_ic_contractive",
     "linf_harmonic",
     "normalize_series",
+    "place_options",
     "score_gate",
     "sigma_guard",
     "sr_omega",

@@ -10,14 +10,15 @@ import numpy as np
 from .contracts import Evaluator
 from .correcting import asked_again, autocorrection, complaints, well_formed
 from .errors import EvaluationFailed, ProviderError
-from .measuring import AXES, Blame, Probe, excess, summarize, tasks_for, unit
+from .measuring import AXES, Answer, Blame, Probe, excess, row_of, summarize, tasks_for, unit
 from .records import Axis, AxisResult, Candidate, Completion, Measurement, Request, Task, TaskRow
 from .rendering import draw_seed, render
 from .stated import asking, read_stated
 from .suites import Suite
 
-Answer = Completion | ProviderError
 Answers = Mapping[str, Answer]
+#: A task, its answer, what grades it, and what that wants to know of a judge.
+_Asked = tuple[Task, Completion, Evaluator | None, Sequence[Request]]
 #: (id of the task, key of the request) -> the answer, with its utility.
 Grades = Mapping[tuple[str, str], Answer]
 
@@ -40,6 +41,10 @@ class TaskBattery:
         self.seed = seed
         self.evaluators = tuple(evaluators)
         self._metrics = [e for e in self.evaluators if e.axis == "U" and e.role == "axis"]
+        #: Which of them ask every task just as it is, for which they need no chance.
+        self._plain = {
+            id(e) for e in self.evaluators if _is_inherited(e.variants, Evaluator.variants)
+        }
         self.stated = suite.definition.calibration == "stated"
         baseline = suite.baseline.model_dump() if suite.baseline else {}
         for evaluator in self.evaluators:
@@ -107,7 +112,7 @@ class TaskBattery:
             answers,
         )
         for probe in probes:
-            _fill(probe, grades)
+            probe.fill([grades[probe.task.id, request.key] for request in probe.requests])
         await self._judge(probes)
         for probe in probes:
             probe.settle(self._known_score(probe))
@@ -128,8 +133,8 @@ class TaskBattery:
     def _formed(self, task: Task, answer: Answer, probes: Sequence[Probe]) -> TaskRow:
         """Return the row of a task, which also says whether the answer has the right form."""
         if isinstance(answer, ProviderError):
-            return _row(task, answer, probes)
-        return _row(task, answer, probes, well_formed(task, answer, self.evaluators))
+            return row_of(task, answer, probes)
+        return row_of(task, answer, probes, well_formed(task, answer, self.evaluators))
 
     async def _second_tries(
         self, first: Sequence[tuple[Task, Request]], grades: Grades
@@ -167,7 +172,7 @@ class TaskBattery:
         """
         pairs = [(task, self._request(model, task)) for task in tasks]
         grades = await self._grade(pairs, await self._ask([request for _, request in pairs]))
-        return [_row(task, grades[task.id, request.key], ()) for task, request in pairs]
+        return [row_of(task, grades[task.id, request.key], ()) for task, request in pairs]
 
     def _request(self, model: Candidate, task: Task) -> Request:
         return render(model.config, asking(task) if self.stated else task, self.seed)
@@ -177,7 +182,7 @@ class TaskBattery:
     ) -> Probe:
         """Ask for variants with chance that depends on the task, not on the candidate."""
         variants: Sequence[Task] = (task,)
-        if not _asks_the_task(evaluator):
+        if id(evaluator) not in self._plain:
             rng = np.random.default_rng(draw_seed(self.seed, evaluator.name, task.id))
             with Blame(evaluator, task):
                 variants = evaluator.variants(task, rng)
@@ -191,7 +196,7 @@ class TaskBattery:
     async def _grade(self, pairs: Sequence[tuple[Task, Request]], answers: Answers) -> Grades:
         """Give every answer its utility, by the metric of its task; a metric may ask a judge."""
         grades: dict[tuple[str, str], Answer] = {}
-        asked: dict[tuple[str, str], tuple[Task, Completion, Sequence[Request]]] = {}
+        asked: dict[tuple[str, str], _Asked] = {}
         for task, request in pairs:
             place, answer = (task.id, request.key), answers[request.key]
             if place in grades or place in asked:
@@ -200,36 +205,12 @@ class TaskBattery:
                 grades[place] = answer
                 continue
             answer = read_stated(answer) if self.stated else answer
-            asked[place] = task, answer, self._questions(task, answer)
-        verdicts = await self._consult(questions for _, _, questions in asked.values())
-        for place, (task, answer, questions) in asked.items():
-            grades[place] = self._graded(task, answer, [verdicts[q.key] for q in questions])
+            metric = self.metric_of(task)
+            asked[place] = task, answer, metric, _questions(metric, task, answer)
+        verdicts = await self._consult(questions for *_, questions in asked.values())
+        for place, (task, answer, metric, questions) in asked.items():
+            grades[place] = _graded(metric, task, answer, [verdicts[q.key] for q in questions])
         return grades
-
-    def _questions(self, task: Task, answer: Completion) -> Sequence[Request]:
-        """Return what the metric of ``task`` wants to know of a judge."""
-        metric = self.metric_of(task)
-        if metric is None:
-            return ()
-        with Blame(metric, task):
-            return metric.judge(task, (answer,))
-
-    def _graded(self, task: Task, answer: Completion, verdicts: Sequence[Answer]) -> Answer:
-        """Return the answer with its utility; an error where a judge did not give any."""
-        metric = self.metric_of(task)
-        if metric is None:
-            return answer.model_copy(update={"utility": None})
-        read: list[Completion] = [answer]
-        for verdict in verdicts:
-            if isinstance(verdict, ProviderError):
-                return verdict
-            read.append(verdict)
-        try:
-            with Blame(metric, task):
-                utility = unit(metric.score(task, read), metric, task)
-        except ProviderError as error:
-            return error
-        return answer.model_copy(update={"utility": utility})
 
     async def _judge(self, probes: Sequence[Probe]) -> None:
         """Put the evaluators' own questions, about answers, to the models that they name."""
@@ -261,54 +242,46 @@ class TaskBattery:
                     hint=f"the suite measures: {', '.join(e.name for e in self._metrics)}",
                 )
             return named
-        return next((e for e in self._metrics if e.applies(task)), None)
+        for metric in self._metrics:
+            if metric.applies(task):
+                return metric
+        return None
 
     def _known_score(self, probe: Probe) -> float | None:
         """Return the score of a probe that asks what its task's own metric has graded already."""
         evaluator = probe.evaluator
-        alone = _asks_the_task(evaluator) and _is_inherited(evaluator.judge, Evaluator.judge)
+        alone = id(evaluator) in self._plain and _is_inherited(evaluator.judge, Evaluator.judge)
         if probe.error is None and alone and evaluator is self.metric_of(probe.task):
             return probe.completions[0].utility
         return None
-
-
-def _asks_the_task(evaluator: Evaluator) -> bool:
-    """Say whether an evaluator asks every task just as it is, for which it needs no chance."""
-    return _is_inherited(evaluator.variants, Evaluator.variants)
 
 
 def _is_inherited(method: Callable[..., object], base: Callable[..., object]) -> bool:
     return getattr(method, "__func__", None) is base
 
 
-def _fill(probe: Probe, grades: Grades) -> None:
-    for request in probe.requests:
-        answer = grades[probe.task.id, request.key]
-        if isinstance(answer, ProviderError):
-            probe.error = f"{type(answer).__name__}: {answer}"
-            return
-        probe.completions.append(answer)
+def _questions(metric: Evaluator | None, task: Task, answer: Completion) -> Sequence[Request]:
+    """Return what the metric of ``task`` wants to know of a judge."""
+    if metric is None:
+        return ()
+    with Blame(metric, task):
+        return metric.judge(task, (answer,))
 
 
-def _row(
-    task: Task, answer: Answer, probes: Sequence[Probe], formed: bool | None = None
-) -> TaskRow:
-    if isinstance(answer, ProviderError):
-        error = f"{type(answer).__name__}: {answer}"
-        return TaskRow(task=task.id, split=task.split, group=task.group, error=error)
-    harms = [p.score for p in probes if p.evaluator.role == "harm" and p.error is None]
-    return TaskRow(
-        task=task.id,
-        split=task.split,
-        utility=answer.utility,
-        scores={p.evaluator.name: p.score for p in probes if p.error is None},
-        confidence=answer.confidence,
-        tokens_in=answer.tokens_in,
-        tokens_out=answer.tokens_out,
-        cost_usd=answer.cost_usd or 0.0,
-        latency_ms=answer.latency_ms,
-        group=task.group,
-        harmful=max(harms) > 0.0 if harms else None,
-        well_formed=formed,
-        text=answer.text,
-    )
+def _graded(
+    metric: Evaluator | None, task: Task, answer: Completion, verdicts: Sequence[Answer]
+) -> Answer:
+    """Return the answer with its utility; an error where a judge did not give any."""
+    if metric is None:
+        return answer.model_copy(update={"utility": None})
+    read: list[Completion] = [answer]
+    for verdict in verdicts:
+        if isinstance(verdict, ProviderError):
+            return verdict
+        read.append(verdict)
+    try:
+        with Blame(metric, task):
+            utility = unit(metric.score(task, read), metric, task)
+    except ProviderError as error:
+        return error
+    return answer.model_copy(update={"utility": utility})

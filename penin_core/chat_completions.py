@@ -31,7 +31,7 @@ class ChatCompletionsProvider(HttpProvider):
     def encode(self, request: Request) -> Call:
         """Write the body of a chat completion; parameters that the model refuses are left out."""
         system = [{"role": "system", "content": request.system}] if request.system else []
-        messages = system + [message.model_dump() for message in request.messages]
+        messages = system + [{"role": m.role, "content": m.content} for m in request.messages]
         body = {"model": request.model, "messages": messages, **self.parameters(request)}
         return Call(path=self.path, body={**body, **request.extra})
 

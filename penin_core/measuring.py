@@ -21,6 +21,7 @@ MAX_ERRORS = 0.20
 #: Splits with a purpose of their own; they do not count in U, S and C.
 SPECIAL_SPLITS = ("ood", "composed")
 
+Answer = Completion | ProviderError
 Parts = Mapping[str, tuple[float | None, Evaluator]]
 
 
@@ -35,6 +36,14 @@ class Probe:
     completions: list[Completion] = field(default_factory=list)
     error: str | None = None
     score: float = 0.0
+
+    def fill(self, answers: Sequence[Answer]) -> None:
+        """Take the answers; the first that is an error ends the probe."""
+        for answer in answers:
+            if isinstance(answer, ProviderError):
+                self.error = f"{type(answer).__name__}: {answer}"
+                return
+            self.completions.append(answer)
 
     def settle(self, known: float | None = None) -> None:
         """Score the answers, unless one of them is an error; ``known`` is a score that was had."""
@@ -54,6 +63,31 @@ def tasks_for(evaluator: Evaluator, tasks: Sequence[Task]) -> list[Task]:
     """Return the tasks that ``evaluator`` can score: the special splits only where they belong."""
     special = () if evaluator.axis == "L" else SPECIAL_SPLITS
     return [t for t in tasks if t.split not in (*special, "ood") and evaluator.applies(t)]
+
+
+def row_of(
+    task: Task, answer: Answer, probes: Sequence[Probe], formed: bool | None = None
+) -> TaskRow:
+    """Return the row of a task: its answer, and what the probes found in it."""
+    if isinstance(answer, ProviderError):
+        error = f"{type(answer).__name__}: {answer}"
+        return TaskRow(task=task.id, split=task.split, group=task.group, error=error)
+    harms = [p.score for p in probes if p.evaluator.role == "harm" and p.error is None]
+    return TaskRow(
+        task=task.id,
+        split=task.split,
+        utility=answer.utility,
+        scores={p.evaluator.name: p.score for p in probes if p.error is None},
+        confidence=answer.confidence,
+        tokens_in=answer.tokens_in,
+        tokens_out=answer.tokens_out,
+        cost_usd=answer.cost_usd or 0.0,
+        latency_ms=answer.latency_ms,
+        group=task.group,
+        harmful=max(harms) > 0.0 if harms else None,
+        well_formed=formed,
+        text=answer.text,
+    )
 
 
 Rows = Sequence[tuple[Task, Sequence[Completion], float]]

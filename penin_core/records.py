@@ -47,6 +47,9 @@ JobStatus = Literal[
     "unknown",
 ]
 
+#: Records are frozen against the usual way.
+_put = object.__setattr__
+
 
 class Record(BaseModel):
     """Base of all records: frozen, no unknown fields, no NaN, no infinity."""
@@ -56,12 +59,23 @@ class Record(BaseModel):
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy with ``update``, which is not validated."""
-        copied = super().model_copy(update=update, deep=deep)
-        fields = type(self).__pydantic_fields__
-        if len(copied.__dict__) > len(fields):
+        if deep:
+            return super().model_copy(deep=True).model_copy(update=update)
+        kind = type(self)
+        values, given = self.__dict__.copy(), self.__pydantic_fields_set__
+        if update:
+            values.update(update)
+            given = given | update.keys()
+        if len(values) > len(kind.__pydantic_fields__):
             # A cached hash belongs to the values that it was computed from.
-            for name in copied.__dict__.keys() - fields.keys():
-                del copied.__dict__[name]
+            for name in values.keys() - kind.__pydantic_fields__.keys():
+                del values[name]
+        # What pydantic does, without what only other kinds of models need: many are copied.
+        copied = kind.__new__(kind)
+        _put(copied, "__dict__", values)
+        _put(copied, "__pydantic_fields_set__", set(given))
+        _put(copied, "__pydantic_extra__", None)
+        _put(copied, "__pydantic_private__", None)
         return copied
 
 
@@ -173,6 +187,8 @@ class Call(Record):
 
     ``outside`` leaves out the ``/v1`` at the end of the base URL, beside which some servers say how
     they are. A reply that is no JSON is an error unless ``text`` expects one.
+    ``asks`` is the question that a step of an operation puts to a model, where that costs money:
+    the engine reserves what the answer can cost, and settles it with what the operation returns.
     """
 
     method: Literal["GET", "POST", "PUT", "DELETE"] = "POST"
@@ -181,6 +197,7 @@ class Call(Record):
     files: tuple[FilePart, ...] = ()
     outside: bool = False
     text: bool = False
+    asks: Request | None = None
 
 
 class Reply(Record):

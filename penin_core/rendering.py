@@ -19,6 +19,8 @@ def substitute(template: str, values: Mapping[str, str]) -> str:
     Raises:
         SuiteError: a name that has no value.
     """
+    if "{{" not in template:
+        return template
 
     def value(match: re.Match[str]) -> str:
         if match[1] not in values:

@@ -329,3 +329,37 @@ def test_what_is_no_state_of_a_monitor_is_refused(spoiled):
     state = {**Monitor().export_state(), **spoiled} if spoiled else {}
     with pytest.raises(ValueError, match="no state"):
         Monitor.from_state(state)
+
+
+def test_later_answers_of_a_key_are_not_compared():
+    monitor = Monitor()
+    for _ in range(400):
+        monitor.observe("champion", Outcome(utility=1.0), first=False)
+        monitor.observe("challenger", Outcome(utility=0.0), first=False)
+    assert (monitor.verdict, monitor.harms["utility"].n) == (None, 0)
+    assert (monitor.champion, monitor.challenger) == (400, 400)
+
+
+def test_later_answers_of_a_key_count_where_nothing_is_compared():
+    monitor = Monitor()
+    for number in range(2000):
+        monitor.observe("challenger", Outcome(failed=number % 4 == 0), first=False)
+    assert monitor.reason.startswith("error_limit")
+
+
+def test_the_luck_of_a_few_users_takes_nobody_back():
+    """Twenty requests of each user are all right or all wrong, whoever answers."""
+    taken_back = {True: 0, False: 0}
+    for run in range(40):
+        rng = np.random.default_rng(run)
+        for by_user in taken_back:
+            monitor = Monitor()
+            for user in range(300):
+                arm, right = arm_of(str(user), str(run), 0.5), float(rng.random() < 0.5)
+                for again in range(20):
+                    first = again == 0 or not by_user
+                    monitor.observe(arm, Outcome(utility=right), first=first)
+            taken_back[by_user] += monitor.taken_back
+    # At most one in a hundred is allowed, and requests that count as draws break that.
+    assert taken_back[True] == 0
+    assert taken_back[False] >= 4

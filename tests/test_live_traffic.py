@@ -23,7 +23,7 @@ from penin_core import (
 from penin_core.league.promotion import promotion_body
 from penin_core.ledger.artifacts import write_run
 from penin_core.live.start import begin, stop
-from penin_core.live.store import LiveStore
+from penin_core.live.store import LiveReader, LiveStore, Pass
 from penin_core.live.traffic import Live, Served
 from penin_core.plugins import Plugins
 from penin_core.project import Project
@@ -289,6 +289,118 @@ def test_of_a_user_the_first_feedback_counts(league, opened):
     assert live.feedback("r2", score=0.0)
     live._pass()
     assert sum(live.status()["votes"].values()) == 1
+
+
+def test_of_a_user_the_first_answer_of_a_side_is_compared_also_after_a_restart(league, opened):
+    begin(league, QUICK, "run-b")
+    users, live = [f"u{n}" for n in range(40)], opened()
+
+    def compared():
+        # Every block takes one of the challenger's users.
+        return live._course.trial.monitor.harms["errors"].n
+
+    def ask(again):
+        for user in users:
+            assigned = live.assign("", user)
+            live.record(Served(f"{user}-{again}", user, assigned, text="yes"))
+        live._pass()
+
+    ask(0)
+    first = compared()
+    assert 0 < first <= len(users)
+    ask(1)
+    live._write()
+    ask(2)
+    assert compared() == first
+    live.close()
+    live = opened()
+    ask(3)
+    assert compared() == first
+    assert live.status()["champion_requests"] + live.status()["challenger_requests"] == 160
+
+
+@pytest.mark.parametrize("key", ["", "r"])
+def test_who_is_not_known_is_somebody_else_each_time(league, opened, key):
+    begin(league, LiveSettings(shadow=1.0), "run-b", mode="shadow")
+    live = opened()
+    for number in range(10):
+        name = f"r{number}"
+        assigned = live.assign(name, key and name)
+        for shadow in (False, True):
+            live.record(Served(name, key and name, assigned, shadow=shadow, text="yes"))
+    live._pass()
+    assert live._course.trial.monitor.harms["errors"].n == 10
+
+
+def test_an_answer_and_its_copy_of_a_shadow_are_both_compared(league, opened):
+    begin(league, LiveSettings(shadow=1.0), "run-b", mode="shadow")
+    live = opened()
+    for number in range(30):
+        user = f"u{number % 10}"
+        assigned = live.assign(f"r{number}", user)
+        for shadow in (False, True):
+            live.record(Served(f"r{number}", user, assigned, shadow=shadow, text="yes"))
+    live._pass()
+    assert live._course.trial.monitor.harms["errors"].n == 10
+
+
+def test_who_was_answered_is_forgotten_with_the_next_experiment(tmp_path):
+    store = LiveStore(tmp_path)
+    for name in ("one", "two"):
+        work = Pass.empty()
+        work.answered.add((name, "champion", "ann"))
+        work.trial = (name, {}, True)
+        store.write(work)
+        store.prune(0.0, 10)
+    assert not store.answered("one", "champion", "ann")
+    assert store.answered("two", "champion", "ann")
+    assert not store.answered("two", "challenger", "ann")
+    store.close()
+
+
+def test_whoever_reads_waits_for_no_writer_and_changes_nothing(tmp_path):
+    store, found = LiveStore(tmp_path), []
+    work = Pass.empty()
+    work.trial = ("one", {"step": 2}, True)
+    store.write(work)
+    reader = LiveReader(tmp_path)
+    reading = threading.Thread(target=lambda: found.append(reader.trial("one")), daemon=True)
+    with store._writing.write():
+        reading.start()
+        reading.join(30)
+    assert found == [({"step": 2}, True)]
+    with pytest.raises(StateError, match="readonly"), reader._reading.write() as connection:
+        connection.execute("DELETE FROM trial")
+    reader.close()
+    store.close()
+
+
+def test_another_process_that_has_read_leaves_what_is_written_next(tmp_path):
+    """The last one to close takes the WAL away, and must not take a server for gone."""
+    code = (
+        "import sys; from pathlib import Path; from penin_core.live.store import LiveReader; "
+        "reader = LiveReader(Path(sys.argv[1])); print(reader.trial('one')); reader.close()"
+    )
+    store, said = LiveStore(tmp_path), []
+    for step in (1, 2):
+        work = Pass.empty()
+        work.trial = ("one", {"step": step}, True)
+        store.write(work)
+        words = [sys.executable, "-c", code, tmp_path]
+        said.append(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+    store.close()
+    assert said == ["({'step': 1}, True)\n", "({'step': 2}, True)\n"]
+
+
+def test_opening_to_read_waits_for_no_writer(tmp_path):
+    store, opened = LiveStore(tmp_path), []
+    opening = threading.Thread(target=lambda: opened.append(LiveReader(tmp_path)), daemon=True)
+    with store._writing.write():
+        opening.start()
+        opening.join(30)
+        assert opened
+    opened[0].close()
+    store.close()
 
 
 def test_feedback_on_what_nobody_asked_is_not_known(opened):

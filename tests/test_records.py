@@ -5,7 +5,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from penin_core import (
     Candidate,
@@ -179,3 +179,20 @@ def test_a_run_record_has_exactly_the_columns_of_the_ledger():
     from penin_core.ledger.rows import BODY_COLUMNS
 
     assert set(RunRecord.model_fields) == {column.name for column in BODY_COLUMNS} | {"detail"}
+
+
+@pytest.mark.parametrize("update", [None, {}, {"utility": 0.5}, {"text": "b", "model": "n"}])
+def test_a_copy_is_the_one_that_pydantic_makes(update):
+    made = Completion(text="a", model="m", tokens_in=1, tokens_out=2, logprobs=(-0.1,))
+    copied, theirs = made.model_copy(update=update), BaseModel.model_copy(made, update=update)
+    assert (copied, copied.model_fields_set) == (theirs, theirs.model_fields_set)
+    assert copied.model_dump(exclude_unset=True) == theirs.model_dump(exclude_unset=True)
+    assert made == Completion(text="a", model="m", tokens_in=1, tokens_out=2, logprobs=(-0.1,))
+    assert made.model_fields_set == {"text", "model", "tokens_in", "tokens_out", "logprobs"}
+
+
+def test_a_deep_copy_shares_nothing_and_takes_updates():
+    made = REQUEST.model_copy(update={"extra": {"stop": ["a"]}})
+    copied = made.model_copy(update={"seed": 7}, deep=True)
+    copied.extra["stop"].append("b")
+    assert (made.extra, copied.seed) == ({"stop": ["a"]}, 7)

@@ -145,3 +145,12 @@ def test_nothing_is_written_where_the_settings_are_wrong(tried, tmp_path, option
         tried(GOOD, **options)
     with WORMLedger(tmp_path / "ledger.db") as ledger:
         assert ledger.events() == []
+
+
+def test_a_task_that_comes_again_is_compared_once(tried):
+    again = [task for _ in range(10) for task in requests(40)]
+    report, _ = tried(BAD, traffic=again)
+    assert (report.verdict, report.champion_requests + report.challenger_requests) == (
+        "inconclusive",
+        400,
+    )

@@ -145,12 +145,12 @@ def _harvested(place: Place, since: float | None, min_feedback: float) -> Harves
 
     from penin_core.errors import StateError
     from penin_core.ledger.files import is_file
-    from penin_core.live.store import FILE, LiveStore
+    from penin_core.live.store import FILE, LiveReader
     from penin_core.live.tasks import harvested
 
     place.check()
     if is_file(place.state / FILE):
-        store = LiveStore(place.state)
+        store = LiveReader(place.state)
         try:
             first = 0.0 if since is None else time.time() - since
             found = harvested(store.traffic(first), min_feedback)

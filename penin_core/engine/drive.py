@@ -16,8 +16,8 @@ from penin_core.errors import (
 from penin_core.records import Call, Progress, Reply, Wait
 
 from .books import Books
-from .replies import ReplyLost
 from .retry import Sleep, retried
+from .tabs import Tab, may_be_done
 from .tape import Tape
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ OnProgress = Callable[[Progress], None]
 
 
 class Driver:
-    """Carries out the steps of one operation. ``transport`` is None for a local provider.
+    """Carries out the steps of one operation. ``transport`` and ``tab`` are None for a local one.
 
     With a ``tape``, what was done in an earlier process is not done again.
     """
@@ -36,6 +36,7 @@ class Driver:
         self,
         provider: str,
         transport: HttpTransport | None,
+        tab: Tab | None,
         books: Books,
         *,
         sleep: Sleep,
@@ -44,6 +45,7 @@ class Driver:
     ) -> None:
         self._provider = provider
         self._transport = transport
+        self._tab = tab
         self._books = books
         self._sleep = sleep
         self._on_progress = on_progress
@@ -66,7 +68,11 @@ class Driver:
                 try:
                     step = steps.throw(failure) if failure else steps.send(reply)
                 except StopIteration as stop:
+                    await self._settle(stop.value)
                     return stop.value
+                except PeninError:
+                    await self._settle(None)
+                    raise
                 reply = failure = None
                 try:
                     reply = await self._carry_out(step)
@@ -74,6 +80,10 @@ class Driver:
                     failure = error
         finally:
             steps.close()
+
+    async def _settle(self, result: Any) -> None:
+        if self._tab is not None:
+            await self._tab.close(result)
 
     async def _carry_out(self, step: Call | Wait | Progress) -> Reply | None:
         self._check_time(step)
@@ -90,6 +100,8 @@ class Driver:
 
     async def _do(self, step: Call | Wait) -> Reply | None:
         if isinstance(step, Call):
+            if step.asks is not None and self._tab is not None:
+                return await self._tab.pay(step, step.asks, self._call)
             return await self._call(step)
         await self._sleep(step.seconds)
         return None
@@ -120,20 +132,10 @@ class Driver:
 
         def may_repeat(error: ProviderError) -> bool:
             # A second POST could start a second job, or store a file twice.
-            return error.transient and (call.method == "GET" or not _may_be_done(error))
+            return error.transient and (call.method == "GET" or not may_be_done(error))
 
         async def attempt() -> Reply:
             return await transport.send(transport.prepare(call))
 
         left = (lambda: float("inf")) if self._late else self._books.seconds_left
         return await retried(attempt, sleep=self._sleep, seconds_left=left, may_repeat=may_repeat)
-
-
-def _may_be_done(error: ProviderError) -> bool:
-    """Say whether the call may have been carried out although it failed.
-
-    A server that broke down, or a gateway that gave up waiting, may have done all or nothing; 429
-    and 503 say that nothing was begun (RFC 6585, section 4; RFC 9110, section 15.6.4).
-    """
-    status = error.status or 0
-    return isinstance(error, ReplyLost) or (status >= 500 and status != 503)

@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import ROUND_CEILING, Decimal
+from fractions import Fraction
 from functools import lru_cache
 
 from penin_core.errors import ProviderRefused
@@ -58,9 +59,8 @@ def price_table() -> str:
 
 def usage_cost_micro_usd(price: Price, tokens_in: int, tokens_out: int) -> int:
     """Return what ``tokens_in`` and ``tokens_out`` cost, rounded up."""
-    exact = tokens_in * _decimal(price.input_per_million)
-    exact += tokens_out * _decimal(price.output_per_million)
-    return int(exact.to_integral_value(ROUND_CEILING))
+    read, wrote, part = _rates(price.input_per_million, price.output_per_million)
+    return -(-(tokens_in * read + tokens_out * wrote) // part)
 
 
 def usd_to_micro(usd: float) -> int:
@@ -138,6 +138,13 @@ def _counts(extra: Mapping[str, object], names: Iterable[str]) -> list[int]:
 
 
 @lru_cache(maxsize=1024)
+def _rates(per_input: float, per_output: float) -> tuple[int, int, int]:
+    """Return what a token read and one written cost in parts of a micro-USD, and the parts."""
+    read, wrote = Fraction(_decimal(per_input)), Fraction(_decimal(per_output))
+    part = math.lcm(read.denominator, wrote.denominator)
+    return int(read * part), int(wrote * part), part
+
+
 def _decimal(value: float) -> Decimal:
     # By way of repr, so that 0.15 is 15/100 and not the binary number next to it.
     return Decimal(repr(float(value)))

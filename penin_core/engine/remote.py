@@ -94,6 +94,14 @@ class RemoteModel:
             price = price_of(request.provider, request.model, capabilities, prompt_bound(request))
         return upper_bound_micro_usd(request, price, capabilities)
 
+    def cost(self, request: Request, completion: Completion) -> int:
+        """Return what an answer cost, in micro-USD.
+
+        Raises:
+            ProviderRefused: its price is unknown.
+        """
+        return self._cost(completion, request, self._capabilities(request))
+
     async def answer(self, items: Sequence[Item], batch: Batch) -> None:
         """Answer ``items``; what cannot be answered becomes an error in its place.
 

@@ -99,6 +99,8 @@ def _name(step: Call | Wait) -> str:
     """Return what identifies a step: all of it, files by their content."""
     table: dict[str, Any] = {"kind": type(step).__name__, **dict(step)}
     if isinstance(step, Call):
+        # What is asked stands in the body.
+        del table["asks"]
         table["files"] = [{**dict(part), "content": part.content.hex()} for part in step.files]
     return digest(table)
 

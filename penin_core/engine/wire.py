@@ -29,6 +29,7 @@ from .plans import Estimate, Plan, Spend
 from .remote import RemoteModel
 from .replies import UNREADABLE, capabilities_of
 from .retry import Sleep
+from .tabs import Tab
 from .tape import Tape
 
 if TYPE_CHECKING:
@@ -121,22 +122,26 @@ class Engine:
     ) -> Any:
         """Carry out a multi-step operation against one provider; return what it returns.
 
-        Failures are thrown into the generator. A call whose reply was lost is repeated only
-        where that is safe (GET). ``tape`` is a file that records the steps: an operation that is
-        run again with it goes on where the last process was killed.
+        Failures are thrown into the generator. What a call ``asks`` is reserved before it is sent,
+        and settled with the answer that the operation returns. A call whose reply was lost is
+        repeated only where that is safe (GET). ``tape`` is a file that records the steps: an
+        operation that is run again with it goes on where the last process was killed.
 
         Raises:
             ProviderError: a call failed and the generator did not handle it.
-            BudgetExceeded: the time is used up.
+            BudgetExceeded: the time is used up, or a question could break the limit.
             PluginInvalid: the generator yielded something that is no step.
         """
         provider = self._providers(provider_name)
-        transport = None
+        transport = tab = None
         if isinstance(provider, HttpProvider):
             transport = self._transport(provider_name, provider)
+            model = self._model(provider_name)
+            tab = Tab(self._books, model) if isinstance(model, RemoteModel) else None
         driver = Driver(
             provider_name,
             transport,
+            tab,
             self._books,
             sleep=self._sleep,
             on_progress=on_progress,

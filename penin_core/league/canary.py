@@ -2,8 +2,10 @@
 
 Answers of the challenger are compared with answers that the champion gave at the same time. Each
 way of doing harm has an e-process of its own; together they take back a challenger that does none
-with probability at most ``ALPHA``, however long it runs and however often one looks.
-Source: Waudby-Smith and Ramdas 2024, doi 10.1093/jrsssb/qkad009; the split: a hash of salt and key.
+with probability at most ``ALPHA``, however long it runs and however often one looks. The split
+draws keys, so keys are what is compared: of each, the first answer that either side gave it.
+Source: Waudby-Smith and Ramdas 2024, doi 10.1093/jrsssb/qkad009; the split: a hash of salt and key;
+what is drawn is what is analysed: Larsen and others 2022, arXiv:2212.11366.
 """
 
 from __future__ import annotations
@@ -143,15 +145,19 @@ class Monitor:
         """Whether the challenger did harm."""
         return self.verdict == "harmful"
 
-    def observe(self, arm: Arm, outcome: Outcome) -> None:
-        """Take one outcome into account; after a verdict of harm nothing changes any more."""
+    def observe(self, arm: Arm, outcome: Outcome, *, first: bool = True) -> None:
+        """Take one outcome into account; after a verdict of harm nothing changes any more.
+
+        ``first`` says that its key had no answer of this side before. Later ones are no draws of
+        their own: they count where nothing is compared (failures in a row, the limit of errors).
+        """
         if self.taken_back:
             return
         if arm == "champion":
             self._of_champion(outcome)
         else:
             self._of_challenger(outcome)
-        block = self._answers.add(arm, outcome)
+        block = self._answers.add(arm, outcome) if first else None
         if block is not None and not self.taken_back:
             worse = _differences(block, self._slow_ms)
             self._harmed({harm: _beyond(by, MARGIN) for harm, by in worse.items()})

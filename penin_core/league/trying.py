@@ -75,13 +75,13 @@ async def try_on_traffic(
         **(stamp or {}),
     }
     ledger.record_event("CANARY_START", about)
-    monitor, ends, left = Monitor(), clock() + duration_s, iter(traffic)
+    monitor, ends, left, seen = Monitor(), clock() + duration_s, iter(traffic), set[str]()
     try:
         while not monitor.taken_back and clock() < ends and (batch := list(islice(left, _BATCH))):
             arms = [arm_of(task.id, experiment, fraction) for task in batch]
             configs = [challenger if arm == "challenger" else champion for arm in arms]
             answers = await _answered(engine, configs, batch, _seed(experiment))
-            _observe(monitor, arms, batch, answers, score)
+            _observe(monitor, seen, arms, batch, answers, score)
     finally:
         report = _closed(experiment, monitor)
         ledger.record_event("CANARY_STOP", {**about, **vars(report)})
@@ -118,6 +118,7 @@ def _closed(experiment: str, monitor: Monitor) -> CanaryReport:
 
 def _observe(
     monitor: Monitor,
+    seen: set[str],
     arms: Sequence[Arm],
     batch: Sequence[Task],
     answers: Sequence[Completion | ProviderError],
@@ -125,16 +126,16 @@ def _observe(
 ) -> None:
     for arm, task, answer in zip(arms, batch, answers, strict=True):
         if isinstance(answer, ProviderError):
-            monitor.observe(arm, Outcome(failed=True, utility=0.0 if score else None))
-            continue
-        monitor.observe(
-            arm,
-            Outcome(
+            outcome = Outcome(failed=True, utility=0.0 if score else None)
+        else:
+            outcome = Outcome(
                 utility=score(task, answer) if score else None,
                 cost_usd=answer.cost_usd,
                 latency_ms=answer.latency_ms,
-            ),
-        )
+            )
+        # A task that comes again stays on its side, and says nothing new of either.
+        monitor.observe(arm, outcome, first=task.id not in seen)
+        seen.add(task.id)
 
 
 def _seed(experiment: str) -> int:

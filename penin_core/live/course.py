@@ -73,11 +73,13 @@ class Course:
             self._ask_guards(self.trial, max(self._size, found.idx), size)
         self._size = size
 
-    def observe(self, served: Served, outcome: Callable[[], Outcome]) -> None:
+    def observe(
+        self, served: Served, outcome: Callable[[], Outcome], is_first: Callable[[], bool]
+    ) -> None:
         """Take one outcome into account, if it belongs to this experiment."""
         trial = self.trial
         if trial is not None and served.assignment.experiment == trial.experiment.id:
-            trial.observe(served.arm, outcome())
+            trial.observe(served.arm, outcome(), first=is_first())
             self.moved = True
 
     def vote(self, row: Row, score: float) -> bool:

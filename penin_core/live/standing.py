@@ -10,7 +10,7 @@ from penin_core.ledger.store import WORMLedger
 
 from .experiment import running
 from .status import described
-from .store import FILE, LiveStore
+from .store import FILE, LiveReader
 from .trial import Trial
 
 
@@ -26,7 +26,7 @@ def standing_trial(state: Path, ledger: WORMLedger) -> Trial | None:
     trial = Trial(found.experiment, step=found.step)
     if not is_file(state / FILE):
         return trial
-    store = LiveStore(state)
+    store = LiveReader(state)
     try:
         stored = store.trial(found.experiment.id)
     finally:

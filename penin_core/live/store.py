@@ -31,6 +31,10 @@ CREATE INDEX IF NOT EXISTS request_at ON request (at);
 CREATE TABLE IF NOT EXISTS vote (
     experiment TEXT NOT NULL, user TEXT NOT NULL, PRIMARY KEY (experiment, user)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS answered (
+    experiment TEXT NOT NULL, arm TEXT NOT NULL, user TEXT NOT NULL,
+    PRIMARY KEY (experiment, arm, user)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS traffic (
     id TEXT PRIMARY KEY, at REAL NOT NULL, user TEXT NOT NULL, content TEXT NOT NULL, score REAL
 ) STRICT;
@@ -68,19 +72,71 @@ class Pass:
     traffic: list[Kept]
     scores: dict[str, float]
     votes: set[tuple[str, str]]
+    answered: set[tuple[str, str, str]]
     trial: tuple[str, dict[str, Any], bool] | None = None
 
     @classmethod
     def empty(cls) -> Pass:
         """Return nothing to write."""
-        return cls({}, [], {}, set())
+        return cls({}, [], {}, set(), set())
 
     def __bool__(self) -> bool:
         return bool(self.requests or self.traffic or self.scores or self.votes or self.trial)
 
 
-class LiveStore:
-    """The file; one process writes it, others may read.
+class _Reading(Database):
+    """A connection that changes nothing, and so waits for no writer."""
+
+    def _prepare(self, schema: str) -> None:
+        with self._named_errors():
+            self._connection.execute("PRAGMA query_only=ON")
+
+
+class LiveReader:
+    """What stands in the file, for any process.
+
+    Raises:
+        StateError: it cannot be read.
+    """
+
+    def __init__(self, state: Path) -> None:
+        self._reading = _Reading(state / FILE, "")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._reading.close()
+
+    def request(self, request_id: str) -> Row | None:
+        """Return a request that was written down."""
+        query = "SELECT id, at, experiment, arm, user FROM request WHERE id = ?"
+        found = self._reading.rows(query, (request_id,))
+        return Row(*found[0]) if found else None
+
+    def voted(self, experiment: str, user: str) -> bool:
+        """Say whether feedback of a user counts already in an experiment."""
+        query = "SELECT 1 FROM vote WHERE experiment = ? AND user = ?"
+        return bool(self._reading.rows(query, (experiment, user)))
+
+    def answered(self, experiment: str, arm: str, user: str) -> bool:
+        """Say whether one side of an experiment has answered a user."""
+        query = "SELECT 1 FROM answered WHERE experiment = ? AND arm = ? AND user = ?"
+        return bool(self._reading.rows(query, (experiment, arm, user)))
+
+    def trial(self, experiment: str) -> tuple[Mapping[str, Any], bool] | None:
+        """Return the state of an experiment, and whether a process was serving it then."""
+        query = "SELECT state, serving FROM trial WHERE experiment = ?"
+        found = self._reading.rows(query, (experiment,))
+        return (json.loads(found[0][0]), bool(found[0][1])) if found else None
+
+    def traffic(self, since: float = 0.0) -> Iterable[Kept]:
+        """Return what was kept since a time, oldest first."""
+        query = "SELECT id, at, user, content, score FROM traffic WHERE at >= ? ORDER BY at, id"
+        for name, at, user, content, score in self._reading.rows(query, (since,)):
+            yield Kept(name, at, user, json.loads(content), score)
+
+
+class LiveStore(LiveReader):
+    """The file for the one process that writes it.
 
     Raises:
         StateError: it cannot be used.
@@ -89,12 +145,12 @@ class LiveStore:
     def __init__(self, state: Path) -> None:
         self._writing = Database(state / FILE, _SCHEMA)
         # A connection of its own: whoever looks something up waits for no writer.
-        self._reading = Database(state / FILE, _SCHEMA)
+        super().__init__(state)
         self._secret = self._made_secret()
 
     def close(self) -> None:
         """Close the file."""
-        self._reading.close()
+        super().close()
         self._writing.close()
 
     def user_of(self, key: str) -> str:
@@ -121,6 +177,7 @@ class LiveStore:
             connection.executemany("UPDATE request SET score = ? WHERE id = ?", scores)
             connection.executemany("UPDATE traffic SET score = ? WHERE id = ?", scores)
             connection.executemany("INSERT OR IGNORE INTO vote VALUES (?, ?)", work.votes)
+            connection.executemany("INSERT OR IGNORE INTO answered VALUES (?, ?, ?)", work.answered)
             if work.trial is not None:
                 name, state, serving = work.trial
                 row = (name, _json(state), int(serving))
@@ -129,7 +186,7 @@ class LiveStore:
     def prune(self, oldest: float, most: int) -> None:
         """Forget traffic from before ``oldest``, and what goes beyond the newest ``most`` of it.
 
-        Of all requests, the newest million stay known.
+        Of all requests, the newest million stay known; who was answered, of the last experiment.
 
         Raises: StateError: as ``write``.
         """
@@ -138,29 +195,9 @@ class LiveStore:
             connection.execute("DELETE FROM traffic WHERE at < ?", (oldest,))
             connection.execute(last.replace("{0}", "traffic"), (most,))
             connection.execute(last.replace("{0}", "request"), (KEPT_REQUESTS,))
-
-    def request(self, request_id: str) -> Row | None:
-        """Return a request that was written down."""
-        query = "SELECT id, at, experiment, arm, user FROM request WHERE id = ?"
-        found = self._reading.rows(query, (request_id,))
-        return Row(*found[0]) if found else None
-
-    def voted(self, experiment: str, user: str) -> bool:
-        """Say whether feedback of a user counts already in an experiment."""
-        query = "SELECT 1 FROM vote WHERE experiment = ? AND user = ?"
-        return bool(self._reading.rows(query, (experiment, user)))
-
-    def trial(self, experiment: str) -> tuple[Mapping[str, Any], bool] | None:
-        """Return the state of an experiment, and whether a process was serving it then."""
-        query = "SELECT state, serving FROM trial WHERE experiment = ?"
-        found = self._reading.rows(query, (experiment,))
-        return (json.loads(found[0][0]), bool(found[0][1])) if found else None
-
-    def traffic(self, since: float = 0.0) -> Iterable[Kept]:
-        """Return what was kept since a time, oldest first."""
-        query = "SELECT id, at, user, content, score FROM traffic WHERE at >= ? ORDER BY at, id"
-        for name, at, user, content, score in self._reading.rows(query, (since,)):
-            yield Kept(name, at, user, json.loads(content), score)
+            # Every state of a trial that is written is a new row, so the last one is the present.
+            present = "SELECT experiment FROM trial ORDER BY rowid DESC LIMIT 1"
+            connection.execute(f"DELETE FROM answered WHERE experiment NOT IN ({present})")  # noqa: S608
 
     def _made_secret(self) -> bytes:
         with self._writing.write() as connection:

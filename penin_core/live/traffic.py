@@ -223,17 +223,31 @@ class Live:
             self._write(last=last)
 
     def _take(self, served: Served) -> None:
-        self._course.observe(served, lambda: outcome_of(served, self._evaluators))
+        name, assigned = served.request_id, served.assignment
+        user = self._store.user_of(served.key or name)
+        self._course.observe(
+            served,
+            lambda: outcome_of(served, self._evaluators),
+            lambda: self._is_first(served, user),
+        )
         if self._course.harmful:
             self._route = None
         if served.shadow:
             return
-        name, assigned = served.request_id, served.assignment
-        user = self._store.user_of(served.key or name)
         self._work.requests[name] = Row(name, served.at, assigned.experiment, assigned.arm, user)
         agreed = served.consent or self.settings.consent == "all"
         if self.settings.log and agreed and (content := kept(served, self._redact)) is not None:
             self._work.traffic.append(Kept(name, served.at, user, content))
+
+    def _is_first(self, served: Served, user: str) -> bool:
+        """Say whether nobody on this side answered the user in this experiment before."""
+        if served.key in ("", served.request_id):
+            return True
+        answered = (served.assignment.experiment or "", served.arm, user)
+        if answered in self._work.answered or self._store.answered(*answered):
+            return False
+        self._work.answered.add(answered)
+        return True
 
     def _hear(self, request_id: str, score: float) -> None:
         row = self._work.requests.get(request_id) or self._store.request(request_id)

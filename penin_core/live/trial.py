@@ -60,10 +60,10 @@ class Trial:
         enough = min(monitor.votes.values()) >= MIN_CONFIRM
         return alpha is not None and enough and monitor.favours["gain"].reached(alpha)
 
-    def observe(self, arm: Arm, outcome: Outcome) -> None:
-        """Take one outcome into account."""
+    def observe(self, arm: Arm, outcome: Outcome, *, first: bool = True) -> None:
+        """Take one outcome into account; ``first`` as in ``Monitor.observe``."""
         self.in_step += arm == "challenger"
-        self.monitor.observe(arm, outcome)
+        self.monitor.observe(arm, outcome, first=first)
 
     def died(self) -> None:
         """Take into account that the server ended without a word: held against the challenger.

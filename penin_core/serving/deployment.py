@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
-from contextlib import ExitStack, aclosing, closing, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, aclosing, closing
 from pathlib import Path
 from typing import Any
 
 from penin_core.errors import PeninError, StateError
-from penin_core.ledger.champion import Champion, sync_champion
+from penin_core.ledger.champion import Champion
 from penin_core.live.traffic import Live
 from penin_core.project import Project, open_project
 from penin_core.records import Configuration
@@ -21,24 +19,13 @@ from penin_core.state import exclusive
 
 from .asked import Asked, Shadows, failed
 from .figures import Family, Figures, Labels
+from .following import Following
 from .models import Models
 from .pieces import Backend, Piece
-from .pointer import Mark, mark_of, present_champion
 from .questions import Question
 from .refusals import Refusal, refusal_of
 
 logger = logging.getLogger(__name__)
-
-#: How often the pointer is looked at, and how long to wait after it could not be followed.
-LOOK_EVERY_S, AGAIN_AFTER_S = 0.005, 1.0
-
-
-@dataclass(frozen=True)
-class Serving:
-    """A champion, and the way to ask it."""
-
-    champion: Champion
-    backend: Backend
 
 
 class Deployment:
@@ -54,13 +41,9 @@ class Deployment:
     ) -> None:
         self.name = name
         self.state = project.state
-        self.problem = ""
         self._project = project
         self._tell = tell
         self._stack = ExitStack()
-        self._serving: Serving | None = None
-        self._mark: Mark | None = None
-        self._watching: asyncio.Task[None] | None = None
         self._outcomes: Counter[tuple[str, str]] = Counter()
         self._figures = Figures(project.state, project.settings.budget.daily_usd)
         self._shadows = Shadows()
@@ -93,12 +76,9 @@ class Deployment:
         with ExitStack() as stack:
             stack.enter_context(exclusive(self.state, "gateway"))
             stack.enter_context(closing(self._project))
-            self._ledger = ledger = stack.enter_context(self._project.ledger())
+            ledger = stack.enter_context(self._project.ledger())
             self._models = Models(self._project)
-            champion = sync_champion(self.state, ledger)
-            self._mark = mark_of(self.state)
-            if champion is not None:
-                self._serving = self._ready(champion)
+            self._following = Following(self.state, ledger, self._ready, self._tell)
             self._live = stack.enter_context(closing(Live.of(self._project, ledger)))
             self._stack = stack.pop_all()
         return self
@@ -109,21 +89,24 @@ class Deployment:
     async def start(self) -> None:
         """Begin to follow the pointer, and to watch experiments."""
         self._live.start()
-        self._watching = asyncio.ensure_future(self._watch())
+        self._following.start()
 
     async def aclose(self) -> None:
         """Stop following the pointer; close connections; settle what was spent."""
-        if self._watching is not None:
-            self._watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._watching
+        await self._following.aclose()
         await self._shadows.aclose()
         await self._models.aclose()
 
     @property
     def champion(self) -> Champion | None:
         """The champion that answers now; None before the first one."""
-        return self._serving.champion if self._serving else None
+        serving = self._following.serving
+        return serving.champion if serving else None
+
+    @property
+    def problem(self) -> str:
+        """Why the pointer is not followed; empty while it is."""
+        return self._following.problem
 
     async def answer(self, question: Question) -> dict[str, Any]:
         """Return the answer to ``question`` as a chat completion.
@@ -193,7 +176,7 @@ class Deployment:
 
     async def _asked(self, question: Question) -> Asked:
         """Find out who answers, and have a copy answered by a shadow."""
-        serving = self._serving
+        serving = await self._following.now()
         if serving is None:
             words = "this deployment has no champion yet; penin evolve makes the first one"
             raise Refusal(503, "no_champion", words, retry_after=60.0)
@@ -233,43 +216,8 @@ class Deployment:
         }
         return answer if piece.usage is None else {**answer, "usage": piece.usage}
 
-    def _ready(self, champion: Champion) -> Serving:
-        config = Configuration.model_validate(champion.config)
-        return Serving(champion, self._models.backend(config))
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_EVERY_S)
-            mark = mark_of(self.state)
-            if mark != self._mark and not await self._follow(mark):
-                await asyncio.sleep(AGAIN_AFTER_S)
-
-    async def _follow(self, mark: Mark | None) -> bool:
-        """Let the champion of the pointer answer from now on; what is in flight ends as it began.
-
-        A champion that cannot be believed or asked changes nothing, and is tried again.
-        """
-        try:
-            found = await asyncio.to_thread(self._look)
-        except Exception as error:
-            problem = str(error) if isinstance(error, PeninError) else repr(error)
-            if problem != self.problem:
-                logger.error("the champion stays as it was: %s", problem)
-            self.problem = problem
-            return False
-        self._mark, self.problem = mark, ""
-        if found is not None:
-            self._serving = found
-            config = found.champion.config
-            self._tell(
-                f"now answering: {config['provider']}:{config['model']}, "
-                f"configuration {found.champion.config_digest[:12]}"
-            )
-        return True
-
-    def _look(self) -> Serving | None:
-        champion = present_champion(self.state, self._ledger)
-        return self._ready(champion) if champion and champion != self.champion else None
+    def _ready(self, champion: Champion) -> Backend:
+        return self._models.backend(Configuration.model_validate(champion.config))
 
 
 _LIVE = {

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from penin_core.errors import LedgerInvalid, StateError
+from penin_core.ledger.artifacts import read_run
 from penin_core.ledger.store import WORMLedger
 from penin_core.pages.checking import Checker
 from penin_core.pages.money import spent
 
 Labels: TypeAlias = Mapping[str, str]
-#: A metric: name, kind, meaning, and its values by labels.
+#: A metric: name, kind, meaning, and its values by labels; of a histogram, what was observed.
 Family: TypeAlias = tuple[str, str, str, Sequence[tuple[Labels, float]]]
 
 #: The ledger is not read more often than this.
@@ -22,6 +26,12 @@ _LAST = {
     "penin_delta_linf": ("delta_linf", "By how much it exceeds the champion's."),
     "penin_caos_phi": ("caos_phi", "Its exploration factor phi."),
     "penin_sr": ("sr", "Its self-reflection score."),
+}
+#: Of the last candidate that came before the guards: its gate or measure, by guard.
+_GATED = {
+    "penin_ece": ("sigma", "ece", "Expected calibration error of the last guarded candidate."),
+    "penin_rho_bias": ("sigma", "rho_bias", "Its largest ratio of rates between groups."),
+    "penin_risk_rho": ("contractive", "rho", "Contraction ratio of the risks that end in its own."),
 }
 _GATES = {"sigma_guard": "sigma_guard_ok", "ir_ic": "ir_ic_ok"}
 
@@ -35,6 +45,7 @@ class Figures:
         self._checker = Checker(state)
         self._read_at = float("-inf")
         self._found: list[Family] = []
+        self._gated: tuple[str, list[Family]] = ("", [])
 
     def read(self) -> list[Family]:
         """Return the figures, at most a few seconds old.
@@ -44,7 +55,7 @@ class Figures:
         """
         if time.monotonic() - self._read_at >= FRESH_S:
             with Counting(self._state / "ledger.db") as ledger:
-                self._found = [*ledger.figures(), *self._money()]
+                self._found = [*ledger.figures(), *self._guarded(ledger), *self._money()]
             self._checker.look()
             if (last := self._checker.last) is not None:
                 valid = float(last.found is not None and last.found.valid)
@@ -53,6 +64,18 @@ class Figures:
             self._read_at = time.monotonic()
         return self._found
 
+    def _guarded(self, ledger: Counting) -> list[Family]:
+        """Return what guards saw last; what they did not measure, or is not there, is left out."""
+        for run_id, manifest in ledger.guarded():
+            if self._gated[0] != run_id:
+                try:
+                    gates = json.loads(read_run(self._state, run_id, manifest)["gates.json"])
+                except (StateError, LedgerInvalid, KeyError, ValueError):
+                    gates = []
+                self._gated = run_id, _measured(gates)
+            return self._gated[1]
+        return []
+
     def _money(self) -> list[Family]:
         money = spent(self._state, self._daily_usd)
         today = money["spent_today_usd"] + money["reserved_usd"]
@@ -60,6 +83,9 @@ class Figures:
             _gauge("penin_budget_daily_usd", "What may be spent in a UTC day.", self._daily_usd),
             _gauge("penin_daily_spend_usd", "What was spent or is reserved today.", today),
         ]
+
+
+_DURATION = "From the begin of a cycle to its last run."
 
 
 class Counting(WORMLedger):
@@ -76,11 +102,25 @@ class Counting(WORMLedger):
             failed.append(({"gate": gate}, float(self._rows(query)[0][0])))
         return [
             ("penin_cycles_total", "counter", "Cycles recorded.", [({}, float(cycles))]),
+            ("penin_cycle_duration_seconds", "histogram", _DURATION, self._durations()),
             ("penin_decisions_total", "counter", "Decisions by verdict.", counts),
             ("penin_gate_fail_total", "counter", "Candidates that a gate refused.", failed),
             _gauge("penin_ledger_rows", "Entries of the ledger.", float(self.size)),
             *self._last_values(),
         ]
+
+    def guarded(self) -> list[tuple[str, str]]:
+        """Return the last run that came before the guards, and the hash of its manifest."""
+        query = (
+            "SELECT id, manifest_sha256 FROM runs WHERE manifest_sha256 NOT NULL "
+            "AND (sigma_guard_ok NOT NULL OR ir_ic_ok NOT NULL) ORDER BY idx DESC LIMIT 1"
+        )
+        return self._rows(query)
+
+    def _durations(self) -> list[tuple[Labels, float]]:
+        query = "SELECT cycle_id, max(ts) FROM runs WHERE cycle_id NOT NULL GROUP BY cycle_id"
+        taken = ((began(cycle), float(ended)) for cycle, ended in self._rows(query))
+        return [({}, ended - start) for start, ended in taken if start is not None]
 
     def _last_values(self) -> list[Family]:
         found = []
@@ -92,6 +132,26 @@ class Counting(WORMLedger):
     def _rows(self, query: str) -> list[Any]:
         with self._reading() as connection:
             return connection.execute(query).fetchall()
+
+
+def began(cycle_id: str) -> float | None:
+    """Return when a cycle began, in Unix seconds, as its id says; None where it says nothing."""
+    try:
+        return datetime.strptime(f"{cycle_id[:28]}+0000", "cycle-%Y%m%dt%H%M%S-%f%z").timestamp()
+    except ValueError:
+        return None
+
+
+def _measured(gates: Sequence[Mapping[str, Any]]) -> list[Family]:
+    found, by_guard = list[Family](), {gate["guard"]: gate["details"] for gate in gates}
+    for name, (guard, measure, meaning) in _GATED.items():
+        details = by_guard.get(guard, {})
+        value = details.get(measure)
+        if isinstance(value, Mapping):
+            value = value.get("value")
+        if measure not in details.get("not_applicable", ()) and isinstance(value, float):
+            found.append(_gauge(name, meaning, value))
+    return found
 
 
 def _gauge(name: str, meaning: str, value: float) -> Family:

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from penin_core import place_options
+
 __all__ = ["command"]
 
 PORT = 8790
@@ -22,18 +24,7 @@ PORT = 8790
     show_default=True,
     help="Where to listen; 0 for any port that is free.",
 )
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Settings file, instead of the nearest penin.toml.",
-)
-@click.option(
-    "--state-dir",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="State directory, instead of .penin beside penin.toml.",
-)
+@place_options
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def command(
     serve: bool, port: int, config: Path | None, state_dir: Path | None, as_json: bool

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from penin_core import place_options
+
 __all__ = ["command"]
 
 HOST, PORT, NAME, MOST = "127.0.0.1", 8788, "champion", 64
@@ -48,18 +50,7 @@ HOST, PORT, NAME, MOST = "127.0.0.1", 8788, "champion", 64
     show_default=True,
     help="Requests that are answered at a time; more get a 503.",
 )
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Settings file, instead of the nearest penin.toml.",
-)
-@click.option(
-    "--state-dir",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="State directory, instead of .penin beside penin.toml.",
-)
+@place_options
 def command(
     host: str,
     port: int,

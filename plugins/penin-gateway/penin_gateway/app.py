@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from penin_core import Deployment, Refusal, SettingsError
 
-from .bodies import HungUp, parsed, read, refuse, written
+from .bodies import HungUp, read, refuse, understood, written
 from .fields import known, typed, wrong
 from .guard import Guard
 from .metrics import KIND, Metrics
@@ -139,7 +139,7 @@ def _others(deployment: Deployment, metrics: Metrics) -> Starlette:
         return _json(_model(deployment))
 
     async def feedback(request: Request) -> Response:
-        body = parsed(await read(request.scope, request.receive))
+        body = await understood(await read(request.scope, request.receive))
         fields = known(body, {"id", "score", "label"})
         await asyncio.to_thread(_take, deployment, fields)
         return _json({"id": fields["id"], "object": "feedback", "accepted": True})

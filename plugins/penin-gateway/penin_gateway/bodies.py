@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
 from pydantic_core import to_json
@@ -15,6 +16,8 @@ from penin_core import Refusal
 
 #: The longest body, in bytes, how deep it may be nested, and how long it may take to arrive.
 LIMIT, DEPTH, PATIENCE_S = 1024 * 1024, 64, 10.0
+#: A body of more bytes is parsed beside the event loop, which would stand still for up to 0.15 s.
+BESIDE = 64 * 1024
 #: How much of unfinished bodies is held altogether, in bytes.
 MOST_HELD = 32 * 1024 * 1024
 
@@ -56,26 +59,37 @@ def is_too_long(length: bytes) -> bool:
 
 
 class Unfinished:
-    """The bodies that have begun to arrive, of all requests together."""
+    """The bytes of bodies that arrive or wait to be parsed, of all requests together."""
 
     held = 0
 
+    @classmethod
+    def hold(cls, size: int) -> None:
+        """Count ``size`` more, which the caller takes off again.
+
+        Raises:
+            Refusal: there are too many; nothing was counted.
+        """
+        if cls.held + size > MOST_HELD:
+            words = "too many bodies are on their way; try again"
+            raise Refusal(503, "overloaded", words, retry_after=1.0)
+        cls.held += size
+
 
 async def _rest(body: bytes, receive: Receive) -> bytes:
-    parts, size, more = [_within(body)], len(body), True
-    Unfinished.held += size
+    parts, size = list[bytes](), 0
+    message: Any = {"body": body, "more_body": True}
     try:
-        while more:
-            message = await _next(receive)
-            parts.append(message["body"])
-            size += len(message["body"])
-            Unfinished.held += len(message["body"])
+        while True:
+            part = message["body"]
+            Unfinished.hold(len(part))
+            parts.append(part)
+            size += len(part)
             if size > LIMIT:
                 raise _too_large()
-            if Unfinished.held > MOST_HELD:
-                words = "too many bodies are on their way; try again"
-                raise Refusal(503, "overloaded", words, retry_after=1.0)
-            more = message.get("more_body", False)
+            if not message.get("more_body"):
+                break
+            message = await _next(receive)
     finally:
         Unfinished.held -= size
     return b"".join(parts)
@@ -86,6 +100,21 @@ async def _next(receive: Receive) -> Any:
     if message["type"] != "http.request":
         raise HungUp
     return message
+
+
+async def understood(content: bytes) -> dict[str, Any]:
+    """Return the JSON object that ``content`` is; while a large one is parsed, others are answered.
+
+    Raises:
+        Refusal: as ``parsed``; also where too many wait for it.
+    """
+    if len(content) <= BESIDE:
+        return parsed(content)
+    Unfinished.hold(len(content))
+    try:
+        return await asyncio.get_running_loop().run_in_executor(_beside, parsed, content)
+    finally:
+        Unfinished.held -= len(content)
 
 
 def parsed(content: bytes) -> dict[str, Any]:
@@ -179,6 +208,10 @@ def _is_text(value: Any) -> bool:
 _decode = json.JSONDecoder(
     object_pairs_hook=_once, parse_constant=_no_number, parse_float=_finite
 ).decode
+
+
+#: One at a time: large bodies together take no more than a part of one core.
+_beside = ThreadPoolExecutor(1, thread_name_prefix="penin-bodies")
 
 
 def _within(body: bytes) -> bytes:

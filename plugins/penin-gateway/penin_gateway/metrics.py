@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from penin_core import Deployment
 
@@ -19,6 +19,8 @@ PATHS = (
 )
 #: Upper bounds of the durations that are told apart, in seconds.
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+#: The same of cycles.
+CYCLES = (10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 21600.0, 86400.0)
 _REQUESTS = "penin_gateway_requests_total"
 _IN_FLIGHT = "penin_gateway_in_flight"
 _SECONDS = "penin_gateway_request_seconds"
@@ -55,24 +57,45 @@ class Metrics:
             ),
             f"# HELP {_SECONDS} Time from the first byte of a request to the last of its answer.",
             f"# TYPE {_SECONDS} histogram",
-            *self._histogram(),
+            *self._durations(),
         ]
-        for family in deployment.figures():
-            lines += _family(*family)
+        for name, kind, meaning, samples in deployment.figures():
+            if kind == "histogram":
+                lines += [f"# HELP {name} {meaning}", f"# TYPE {name} {kind}"]
+                lines += _observed(name, CYCLES, [value for _, value in samples])
+            else:
+                lines += _family(name, kind, meaning, samples)
         return "\n".join([*lines, ""])
 
     def _counted(self) -> Iterable[tuple[Mapping[str, str], float]]:
         for (path, status), count in sorted(self._requests.items()):
             yield {"path": path, "status": str(status)}, count
 
-    def _histogram(self) -> Iterable[str]:
+    def _durations(self) -> Iterable[str]:
         for path, places in sorted(self._slower.items()):
-            below = 0
-            for bound, count in zip([*map(str, BOUNDS), "+Inf"], places, strict=True):
-                below += count
-                yield _sample(f"{_SECONDS}_bucket", {"path": path, "le": bound}, below)
-            yield _sample(f"{_SECONDS}_sum", {"path": path}, self._seconds[path])
-            yield _sample(f"{_SECONDS}_count", {"path": path}, below)
+            yield from _histogram(_SECONDS, {"path": path}, BOUNDS, places, self._seconds[path])
+
+
+def _observed(name: str, bounds: Sequence[float], values: Sequence[float]) -> Iterable[str]:
+    places = [0] * (len(bounds) + 1)
+    for value in values:
+        places[bisect_left(bounds, value)] += 1
+    return _histogram(name, {}, bounds, places, sum(values))
+
+
+def _histogram(
+    name: str,
+    labels: Mapping[str, str],
+    bounds: Sequence[float],
+    places: Sequence[int],
+    total: float,
+) -> Iterable[str]:
+    below = 0
+    for bound, count in zip([*map(str, bounds), "+Inf"], places, strict=True):
+        below += count
+        yield _sample(f"{name}_bucket", {**labels, "le": bound}, below)
+    yield _sample(f"{name}_sum", labels, total)
+    yield _sample(f"{name}_count", labels, below)
 
 
 def _family(

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from penin_core import Deployment, Refusal
 
 from . import chat, responses
-from .bodies import HungUp, parsed, read, respond, written
+from .bodies import HungUp, read, respond, understood, written
 from .fields import Asked
 from .protocol import HANG_UP
 
@@ -47,7 +47,7 @@ async def asked_in(dialect: Dialect, name: str, user: str, scope: Scope, receive
         Refusal: it asks wrongly, or for something else.
         HungUp: the client is gone.
     """
-    body = parsed(await read(scope, receive))
+    body = await understood(await read(scope, receive))
     asked = dialect.read(body, f"{dialect.lead}{secrets.token_hex(16)}", user)
     if (b"x-penin-consent", b"true") in scope["headers"]:
         asked.question.consent = True

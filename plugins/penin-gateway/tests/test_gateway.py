@@ -1,11 +1,13 @@
 """The gateway from outside: a real server, a real upstream, and every way to ask wrongly."""
 
+import base64
 import http.client
 import json
 import re
 import shutil
 import socket
 import subprocess
+import textwrap
 import threading
 import time
 from contextlib import contextmanager
@@ -29,6 +31,7 @@ from penin_core.testing import CommandConformance
 from penin_gateway import bodies, command, protocol
 from penin_gateway.app import Gateway
 from penin_gateway.guard import Guard, Tokens, is_loopback, new_token
+from penin_gateway.metrics import _observed
 from penin_gateway.server import listening, require_name, require_token, server_of
 
 DOCS = Path(__file__).parents[3] / "docs" / "gateway.md"
@@ -80,6 +83,29 @@ def penin_register_providers():
 
 penin_api = 1
 '''
+#: How a service may quote the key: the status, the body, a header that holds it (or how it ends).
+_ERROR = '{"error": {"message": "bad key KEY", "code": "KEY", "param": "KEY", "type": "KEY"}}'
+LEAKS = {
+    **{
+        f"in an error {status}": (status, _ERROR, "")
+        for status in (*range(400, 406), 408, 409, 413, 415, 422, 429, *range(500, 505), 520, 529)
+    },
+    "as the message": (401, '{"message": "KEY"}', ""),
+    "as the error": (400, '{"error": "KEY"}', ""),
+    "in a detail": (422, '{"detail": [{"loc": ["KEY"], "msg": "KEY"}]}', ""),
+    "in a list": (400, '["KEY"]', ""),
+    "as a text": (400, '"KEY"', ""),
+    "in a page": (502, "<html>KEY</html>", ""),
+    "in a page that is well": (200, "<html>KEY</html>", ""),
+    "in an answer without choices": (200, '{"KEY": "KEY"}', ""),
+    "in an answer that is none": (200, '{"choices": [{"message": "KEY"}]}', ""),
+    "in JSON that breaks off": (200, '{"choices": "KEY', ""),
+    "in a redirect": (302, "{}", "location"),
+    "in a wait": (429, "{}", "retry-after"),
+    "in the kind of the body": (500, "{}", "content-encoding"),
+    "in the status line": (200, "", "reset"),
+    "in a header that is wrong": (200, "{}", "cut"),
+}
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 
 
@@ -99,6 +125,8 @@ class Upstream(BaseHTTPRequestHandler):
             return self.answer(200, b"<html>hello</html>", "text/html")
         if said == "no choices":
             return self.answer(200, b'{"ok": true}')
+        if said.startswith("leak "):
+            return self.leak(*LEAKS[said[5:]])
         if said.startswith("status "):
             status, _, more = said[7:].partition(" ")
             error = {"message": f"no {KEY}", "code": "its_own", "param": "messages"}
@@ -151,6 +179,20 @@ class Upstream(BaseHTTPRequestHandler):
         except OSError:
             self.server.hung_up.set()
 
+    def leak(self, status, form, more):
+        """Quote the key in one way, and go on as ``more`` says."""
+        content = form.replace("KEY", KEY).encode()
+        kind = "text/html" if form.startswith("<") else "application/json"
+        if more == "reset":
+            self.wfile.write(f"HTTP/1.1 {KEY} x\r\n\r\n".encode())
+            self.close_connection = True
+        elif more == "cut":
+            self.answer(status, content, kind, x=KEY, connection="close", transfer_encoding=KEY)
+            self.close_connection = True
+        else:
+            headers = dict.fromkeys([more] if more else [], KEY)
+            self.answer(status, content, kind, **headers)
+
     def respond(self, body):
         said = body["input"][-1]["content"]
         if said == "nonsense":
@@ -192,7 +234,7 @@ class Running:
     def ask(self, body, path=CHAT, method="POST", **headers):
         """Send one request; return status, headers and body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        content = body if isinstance(body, bytes | list | None) else json.dumps(body).encode()
         sent = {"content-type": "application/json", **self.headers}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, content, sent)
@@ -467,6 +509,12 @@ def test_metrics_are_in_prometheus_text(served):
         assert re.fullmatch(shape, line), line
     assert 'penin_provider_requests_total{provider="near",outcome="answered"}' in text
     assert "penin_ledger_rows 1" in text
+    assert 'penin_cycle_duration_seconds_bucket{le="+Inf"} 0' in text
+
+
+def test_a_histogram_counts_what_is_at_most_its_bound():
+    lines = [line.split("} ")[-1] for line in _observed("s", (1.0, 2.0), [0.5, 1.0, 1.5, 9.0])]
+    assert lines == ["2", "3", "4", "s_sum 12", "s_count 4"]
 
 
 def test_feedback_names_an_answer(served):
@@ -582,7 +630,7 @@ def test_an_upstream_that_is_down_is_left_alone(tmp_path):
 
 def test_an_upstream_that_is_slow_times_out(tmp_path):
     with running(tmp_path) as served:
-        served.deployment._serving.backend.upstream._wire._idle_s = 0.2
+        served.deployment._following.serving.backend.upstream._wire._idle_s = 0.2
         status, _, content = served.ask(question("slow"))
         code = json.loads(content)["error"]["code"]
         assert (status, code) == documented()["the upstream is silent for 120 s"]
@@ -1059,6 +1107,32 @@ def test_a_body_in_pieces_is_counted(served):
     assert served.said("hello")[0] == 200
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+def test_bodies_that_are_more_than_can_be_held_are_refused(served, monkeypatch, chunked):
+    monkeypatch.setattr(bodies, "MOST_HELD", bodies.BESIDE)
+    content = json.dumps(question("x" * bodies.BESIDE)).encode()
+    status, headers, found = served.ask([content] if chunked else content)
+    assert (status, json.loads(found)["error"]["code"]) == (503, "overloaded")
+    assert headers["retry-after"] == "1"
+    assert bodies.Unfinished.held == 0
+    assert served.said("hello")[0] == 200
+
+
+def test_a_large_body_is_parsed_beside_the_event_loop(served, monkeypatch):
+    parse, seen = bodies.parsed, []
+
+    def parsed(content):
+        seen.append(threading.current_thread().name.partition("_")[0])
+        return parse(content)
+
+    monkeypatch.setattr(bodies, "parsed", parsed)
+    long = "x" * bodies.BESIDE
+    assert [served.said(text)[0] for text in (long, "hello", long)] == [200, 200, 200]
+    assert [name == "penin-bodies" for name in seen] == [True, False, True]
+    status, _, content = served.ask(b'{"a": NaN, "b": "%s"}' % long.encode())
+    assert (status, json.loads(content)["error"]["code"]) == (400, "invalid_json")
+
+
 @pytest.mark.parametrize("length", ["-1", "1e3", "99999999999999999999999999", "x"])
 def test_a_length_that_is_none(served, length):
     lines = ("content-type: application/json", f"content-length: {length}", "connection: close")
@@ -1086,6 +1160,40 @@ def test_the_key_is_nowhere(tmp_path, capfd, caplog):
     assert KEY not in out.out + out.err + caplog.text
     for file in tmp_path.rglob("*"):
         assert not file.is_file() or KEY.encode() not in file.read_bytes()
+
+
+def forms_of(secret):
+    """Return how a text may hold a secret: as it is, packed, or backwards."""
+    raw = secret.encode()
+    packed = [base64.b64encode(b"x" * n + raw)[4 * (n > 0) : -4] for n in range(3)]
+    escaped = "".join(f"\\u{ord(letter):04x}" for letter in secret).encode()
+    quoted = "".join(f"%{byte:02x}" for byte in raw).encode()
+    return [raw, raw[::-1], raw.hex().encode(), quoted, escaped, *packed]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_key_is_nowhere_however_the_service_quotes_it(tmp_path, capfd, caplog, stream):
+    caplog.set_level("DEBUG")
+    seen = []
+    with running(tmp_path) as served:
+        for name in LEAKS:
+            asked = question(f"leak {name}", stream=stream)
+            status, headers, content = served.ask(asked)
+            assert status >= 400, name
+            seen += [content, repr(headers).encode()]
+            # So that the service is not left alone for its failures.
+            assert served.said("hello")[0] == 200
+        for path in ("/metrics", "/openapi.json", "/v1/models", "/healthz"):
+            seen.append(served.ask(None, path, "GET")[2])
+        backend = served.deployment._following.serving.backend
+        held = (served.deployment, backend, backend.upstream, backend.provider)
+        seen += [repr(one).encode() for one in (*held, *map(vars, held[:2]))]
+    out = capfd.readouterr()
+    seen += [out.out.encode(), out.err.encode(), caplog.text.encode()]
+    seen += [repr(record.__dict__).encode() for record in caplog.records]
+    seen += [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()]
+    assert [form for form in forms_of(KEY) for text in seen if form in text] == []
+    assert len(LEAKS) >= 30
 
 
 def test_requests_in_flight_are_answered_before_the_end(tmp_path):
@@ -1141,6 +1249,14 @@ def test_openais_client_works_unchanged(served):
             )
         ]
     client.close()
+
+
+def test_the_example_of_the_documentation_works(served):
+    pytest.importorskip("openai")
+    (block,) = re.findall(r"(?m)^    from openai.*\n(?:(?:    .*)?\n)*", DOCS.read_text())
+    code = textwrap.dedent(block).replace("8788", str(served.port))
+    exec(code.replace("support-bot", "champion"), {})
+    assert served.last["messages"][-1]["content"] == "Hi"
 
 
 def test_langchain_works_unchanged(served):

@@ -105,7 +105,8 @@ class Grok(ChatCompletionsProvider):
         A multi-step operation of chat completions, driven by the engine.
         """
         call = super().encode(request)
-        accepted = yield call.model_copy(update={"body": {**(call.body or {}), "deferred": True}})
+        body = {**(call.body or {}), "deferred": True}
+        accepted = yield call.model_copy(update={"body": body, "asks": request})
         ticket = accepted.body["request_id"]
         while True:
             yield Wait(seconds=LOOK_EVERY_S)

@@ -157,8 +157,9 @@ def test_a_deferred_answer_is_waited_for_at_the_service(engine):
     async def deferred(engine, made):
         return await engine.drive("grok", made.deferred(ask()))
 
-    found, _, slept = engine(respond, deferred)
+    found, spent, slept = engine(respond, deferred)
     assert (found.text, slept) == ("101 * 3 = 303.", [10.0] * 3)
+    assert spent == pytest.approx(0.003776)
 
 
 def test_what_the_service_charged_is_what_is_booked(engine):

@@ -30,13 +30,16 @@ if TYPE_CHECKING:
 
 #: The fewest examples that a training takes.
 MIN_EXAMPLES = 20
-#: Of examples without validation examples, one in this many is held back for them.
-HELD_BACK = 5
+#: Of examples without validation examples, one in :data:`HELD_BACK` is held back for them; of few,
+#: as many as a temperature needs, but not more than one in :data:`HELD_BACK_OF_FEW`.
+HELD_BACK, HELD_BACK_OF_FEW = 10, 5
 #: With fewer examples than these a training is shorter and slower: few rows, learnt fast and
 #: often, cost the model more of what it knows than they teach it.
 PLENTY = 512
 #: The most epochs and the highest learning rate where nothing else is said, with plenty of rows.
 EPOCHS, RATE = 12, 3e-4
+#: How many models a full training takes the mean of. Means of low-rank factors mean nothing.
+MEMBERS = 2
 
 _REPLAY = Path(__file__).with_name("replay.jsonl")
 
@@ -45,7 +48,7 @@ class TinyHyperparams(ComponentOptions):
     """What can be set for a training.
 
     ``method``: "full" changes every parameter, "lora" adds changes of ``rank`` to the matrices.
-    After ``patience`` epochs without a better result on the validation examples, training ends.
+    After ``patience`` epochs in a row that are not good enough to be kept, training ends.
     ``replay`` is how many rows of the base model's own tasks are mixed in, against forgetting.
     ``spelling`` is the share of the examples in which some known words are spelled letter by
     letter. ``exchange`` is the share of those whose answer is a JSON object of texts out of the
@@ -97,7 +100,7 @@ class TinyFineTuner(LocalFineTuner):
         """Train ``job.model``, or go on from the checkpoint in ``job.folder``.
 
         The result is the same, to the last bit, whether or how often it was interrupted. Without
-        validation examples, a fifth of the training examples is held back by ``job.seed``.
+        validation examples, some of the training examples are held back by ``job.seed``.
 
         Raises TrainingFailed for examples that cannot be learnt from, naming them, and for a loss
         that is not finite; TrainingStopped as ``watch`` does; OSError for a full disk.
@@ -139,6 +142,7 @@ def course_of(job: TrainingJob) -> Course:
         validation=tuple(validation),
         method=settings.method,
         rank=settings.rank,
+        members=MEMBERS if settings.method == "full" else 1,
         epochs=settings.n_epochs or round(EPOCHS * gentle),
         patience=settings.patience,
         rate=settings.learning_rate or RATE * gentle,
@@ -153,8 +157,10 @@ def _held_back(rows: Sequence[Row], seed: int) -> tuple[list[Row], list[Row]]:
     """Divide ``rows`` into those to learn from and those to validate on."""
     import numpy as np
 
-    drawn = np.random.default_rng(seed).permutation(len(rows))[: max(1, len(rows) // HELD_BACK)]
-    aside = set(drawn.tolist())
+    from .training import ENOUGH
+
+    count = min(len(rows) // HELD_BACK_OF_FEW, max(ENOUGH, len(rows) // HELD_BACK))
+    aside = set(np.random.default_rng(seed).permutation(len(rows))[:count].tolist())
     return (
         [row for index, row in enumerate(rows) if index not in aside],
         [row for index, row in enumerate(rows) if index in aside],

@@ -8,7 +8,7 @@ Everything is computed in the precision of the parameters. The model is describe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,17 @@ def loss_and_gradients(
     d_gate = slope * (copied - written) * head.gate * (1 - head.gate)
     back(head.back(d_logits, d_gate, (slope * head.gate)[:, None] * pointed))
     return float(loss), gradients
+
+
+def added(parts: Iterable[tuple[float, Gradients]]) -> tuple[float, Gradients]:
+    """Return the sums of losses and of gradients; the first gradients are written to."""
+    rest = iter(parts)
+    loss, gradients = next(rest)
+    for more, others in rest:
+        loss += more
+        for name, value in others.items():
+            gradients[name] += value
+    return loss, gradients
 
 
 def distributions(parameters: Parameters, n_heads: int, batch: Batch) -> Reals:

@@ -16,6 +16,8 @@ from .tokenizer import BEGIN, INPUT, Tokenizer
 
 #: What the tokens of an answer that decide something count; the others count 1.
 DECISION, START = 3.0, 2.0
+#: Lessons whose gradients are computed at once: more need more memory and save little time.
+PORTION = 2
 #: How many offending rows a message names.
 _NAMED = 5
 
@@ -126,9 +128,13 @@ def spelled(item: Lesson, words: frozenset[int], tokenizer: Tokenizer) -> Lesson
     return Lesson(tuple(prompt), answer, weigh(answer, tokenizer))
 
 
-def halves(lessons: Sequence[Lesson]) -> list[Batch]:
-    """Return ``lessons`` as two batches, or one of a single lesson; together they weigh 1."""
-    parts = [part for part in (lessons[0::2], lessons[1::2]) if part]
+def portions(lessons: Sequence[Lesson]) -> list[Batch]:
+    """Return ``lessons`` as batches of at most :data:`PORTION`; together they weigh 1.
+
+    They are two at least, where there are two lessons, so that two cores have something to do.
+    """
+    count = max(min(2, len(lessons)), -(-len(lessons) // PORTION))
+    parts = [lessons[start::count] for start in range(count)]
     sums = [sum(sum(item.weights) for item in part) for part in parts]
     batches = [collate(part) for part in parts]
     return [

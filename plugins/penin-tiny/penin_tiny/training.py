@@ -2,6 +2,11 @@
 
 What an epoch shows the model follows from the seed and the epoch's number alone. A training that
 was killed therefore goes on from its last checkpoint as if nothing had happened.
+
+Several models are trained one after the other, each from the base and on rows in another order, and
+their mean is kept, which as a rule errs a little less than they do.
+
+Source: Wortsman et al., "Model soups", ICML 2022 (arXiv 2203.05482).
 """
 
 from __future__ import annotations
@@ -23,8 +28,8 @@ from penin_core import TrainingFailed, TrainingProgress, TrainingStopped
 
 from . import adapting, archives, calibration, tuned, weights
 from .augmenting import Augmenter
-from .gradients import Batch, Gradients, Parameters, Reals, loss_and_gradients
-from .lessons import Lesson, Row, halves, lesson
+from .gradients import Batch, Gradients, Parameters, Reals, added, loss_and_gradients
+from .lessons import Lesson, Row, lesson, portions
 from .optimizer import Optimizer, rate_at
 from .threads import one_blas_thread
 
@@ -32,7 +37,7 @@ CHECKPOINT = "checkpoint.npz"
 #: Seconds of work that a killed process may lose.
 SECONDS = 20.0
 #: Changes of this code that change results: a checkpoint of another version is not gone on from.
-VERSION = 3
+VERSION = 4
 #: How far a model goes from the base towards what was learnt: less forgets less, and is surer on
 #: texts that few examples are like.
 WAY = np.float32(0.7)
@@ -54,8 +59,9 @@ class Course:
     validation: tuple[Row, ...]
     method: str  # "full" or "lora"
     rank: int
-    epochs: int
-    patience: int  # epochs without a better result on validation before training stops
+    members: int  # models whose mean is taken
+    epochs: int  # of each of them
+    patience: int  # epochs in a row that are not good enough to be kept before training stops
     rate: float
     batch: int
     spelling: float
@@ -82,13 +88,14 @@ class Training:
         self._path = folder / CHECKPOINT
         self._validation = [lesson(row, self._tokenizer) for row in course.validation]
         self._optimizer = Optimizer(self._begin())
+        self._sum = {name: np.zeros_like(value) for name, value in self._optimizer.average.items()}
         self._best = tuned.rounded(self._optimizer.average)
         with one_blas_thread():
             self._before = calibration.fit(self._base, self._n_heads, self._validation)
         self._curve: list[tuple[float, float, float]] = []
         self._losses: list[float] = []
         self._per_epoch = -(-(len(course.rows) + len(course.replay)) // course.batch)
-        self._steps = course.epochs * self._per_epoch
+        self._steps = course.epochs * self._per_epoch  # of one member
         self._resume()
 
     def run(self, watch: Watch) -> dict[str, float]:
@@ -127,14 +134,24 @@ class Training:
         return adapting.low_rank(self._base, self._course.rank, rng)
 
     def _done(self) -> bool:
-        done, scores = len(self._curve), self._scores()
-        best = scores.index(max(scores))
-        return done == self._course.epochs or done - best >= self._course.patience
+        done, course = len(self._curve), self._course
+        return done == course.members * course.epochs or done - self._kept() >= course.patience
 
-    def _scores(self) -> list[tuple[float, float]]:
-        """Return share of right validation answers and negative loss, those of the base first."""
-        epochs = [(right, -loss) for _, loss, right in self._curve]
-        return [(self._before.right, -self._before.loss), *epochs]
+    def _kept(self) -> int:
+        """Return which epoch is kept, 0 for the base.
+
+        It is the last of those that are better than the base and within one standard error of the
+        best: right answers of a few validation rows cannot tell such epochs apart, and to take the
+        best of many would be to take the luckiest. Equal ones are told apart from the base by loss.
+        """
+        before = (self._before.right, -self._before.loss)
+        best, kept = self._before.right, 0
+        for epoch, (_, loss, right) in enumerate(self._curve, 1):
+            best = max(best, right)
+            error = math.sqrt(best * (1.0 - best) / len(self._validation))
+            if (right, -loss) > before and right >= best - error:
+                kept = epoch
+        return kept
 
     def _epoch(self) -> Iterator[Sequence[Lesson]]:
         """Yield the batches of the present epoch that are still to be learnt from."""
@@ -162,44 +179,47 @@ class Training:
         return [batches[index] for index in rng.permutation(len(batches))]
 
     def _step(self, lessons: Sequence[Lesson], workers: Executor) -> None:
-        optimizer, batches = self._optimizer, halves(lessons)
+        optimizer, batches = self._optimizer, portions(lessons)
         with one_blas_thread(), np.errstate(**_QUIET):
             parameters = adapting.applied(self._base, optimizer.trained)
-            # Always the same two halves, so that the result does not depend on the machine's cores.
-            found = list(workers.map(lambda half: self._gradients(parameters, half), batches))
-            loss = sum(part for part, _ in found)
+            # Always the same halves, so that the result does not depend on the machine's cores.
+            halves = [half for half in (batches[0::2], batches[1::2]) if half]
+            found = list(workers.map(lambda half: self._gradients(parameters, half), halves))
+            loss, gradients = added(found)
             if not math.isfinite(loss):
                 raise _diverged(f"the loss is {loss} at step {optimizer.steps + 1}")
-            gradients = {
-                name: sum((other[name] for _, other in found[1:]), start=value)
-                for name, value in found[0][1].items()
-            }
             rate = self._course.rate * rate_at(optimizer.steps + 1, self._steps)
             optimizer.step(adapting.projected(gradients, optimizer.trained), rate)
         self._losses.append(loss)
 
-    def _gradients(self, parameters: Parameters, batch: Batch) -> tuple[float, Gradients]:
+    def _gradients(
+        self, parameters: Parameters, batches: Sequence[Batch]
+    ) -> tuple[float, Gradients]:
         # Each thread has settings of its own for what overflows.
         with np.errstate(**_QUIET):
-            return loss_and_gradients(parameters, self._n_heads, batch)
+            return added(loss_and_gradients(parameters, self._n_heads, b) for b in batches)
 
     def _close_epoch(self) -> None:
-        """Measure the averaged weights, blended with the base, on the validation rows.
+        """Measure the mean of the members so far, blended with the base, on the validation rows.
 
-        The best so far are kept: those that get most answers right, the base among them; of equals,
-        those with the least loss. The loss alone would choose too early: it grows with a few rows
-        that the model gets wrong and is ever surer of, while it gets others right.
+        The loss does not choose: it grows with a few rows that the model gets wrong and is ever
+        surer of, while it gets others right.
         """
-        stored = tuned.rounded(adapting.blended(self._base, self._optimizer.average, WAY))
+        finished, average = len(self._curve) // self._course.epochs, self._optimizer.average
+        mean = {k: (self._sum[k] + average[k]) / np.float32(finished + 1) for k in average}
+        stored = tuned.rounded(adapting.blended(self._base, mean, WAY))
         if not all(np.isfinite(value).all() for value in stored.values()):
             raise _diverged("the trained parameters are too large to be stored")
         with one_blas_thread(), np.errstate(**_QUIET):
             found = calibration.fit(self._parameters(stored), self._n_heads, self._validation)
-        if (found.right, -found.loss) > max(self._scores()):
-            self._best = stored
         train_loss = sum(self._losses) / len(self._losses)
         self._curve.append((train_loss, found.loss, found.right))
         self._losses = []
+        if self._kept() == len(self._curve):
+            self._best = stored
+        if len(self._curve) % self._course.epochs == 0:
+            self._sum = {k: self._sum[k] + average[k] for k in average}
+            self._optimizer = Optimizer(self._begin())
 
     def _finish(self) -> dict[str, float]:
         trained, before = self._best, self._before
@@ -210,7 +230,7 @@ class Training:
         tuned.write(self._path.parent, trained, temperature)
         return {
             "epochs": float(len(self._curve)),
-            "steps": float(self._optimizer.steps),
+            "steps": float(self._progress().step),
             "trained_parameters": float(sum(value.size for value in trained.values())),
             "train_loss": self._curve[-1][0],
             "validation_loss_before": before.loss,
@@ -225,14 +245,14 @@ class Training:
         return adapting.applied(self._base, singles)
 
     def _progress(self) -> TrainingProgress:
-        done = self._optimizer.steps
-        epoch = min(len(self._curve) + 1, self._course.epochs)
+        members, epochs = self._course.members, self._course.epochs
+        epoch = min(len(self._curve) + 1, members * epochs)
         return TrainingProgress(
-            step=done,
-            steps=self._steps,
+            step=len(self._curve) // epochs * self._steps + self._optimizer.steps,
+            steps=members * self._steps,
             loss=self._losses[-1] if self._losses else None,
             validation_loss=self._curve[-1][1] if self._curve else None,
-            note=f"epoch {epoch} of at most {self._course.epochs}",
+            note=f"epoch {epoch} of at most {members * epochs}",
         )
 
     def _save(self) -> None:
@@ -243,7 +263,8 @@ class Training:
             "losses": self._losses,
         }
         best = {f"best/{name}": value for name, value in self._best.items()}
-        archives.write(self._path, meta, {**self._optimizer.state(), **best})
+        total = {f"sum/{name}": value for name, value in self._sum.items()}
+        archives.write(self._path, meta, {**self._optimizer.state(), **total, **best})
 
     def _resume(self) -> None:
         try:
@@ -258,6 +279,7 @@ class Training:
         self._check_owner(meta)
         self._optimizer.restore(arrays, meta["steps"])
         self._best = {name: arrays[f"best/{name}"] for name in self._best}
+        self._sum = {name: arrays[f"sum/{name}"] for name in self._sum}
         self._curve = [(loss, found, right) for loss, found, right in meta["curve"]]
         self._losses = list(meta["losses"])
 

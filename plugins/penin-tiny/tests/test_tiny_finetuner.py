@@ -20,7 +20,7 @@ from penin_core import (
 from penin_core.testing import LocalFineTunerConformance
 from penin_tiny.finetuner import (
     EPOCHS,
-    HELD_BACK,
+    MEMBERS,
     MIN_EXAMPLES,
     PLENTY,
     RATE,
@@ -204,9 +204,21 @@ def test_without_validation_examples_a_share_is_held_back_by_the_seed(tmp_path: 
     assert courses[0] == courses[1]
     assert courses[0].validation != courses[2].validation
     for course in courses:
-        assert len(course.validation) == len(EXAMPLES) // HELD_BACK
+        assert len(course.validation) == len(EXAMPLES) // 5
         assert len(course.rows) + len(course.validation) == len(EXAMPLES)
         assert not set(course.rows) & set(course.validation)
+
+
+@pytest.mark.parametrize(("rows", "aside"), [(20, 4), (100, 20), (260, 50), (400, 50), (620, 62)])
+def test_a_tenth_is_held_back_and_of_few_rows_more(tmp_path: Path, rows: int, aside: int) -> None:
+    many = tuple(example(f"thank you {n}", "P3") for n in range(rows))
+    assert len(course_of(job(tmp_path, train=many, validation=())).validation) == aside
+
+
+def test_only_a_full_training_takes_the_mean_of_several_models(tmp_path: Path) -> None:
+    assert MEMBERS > 1
+    for method, members in (("full", MEMBERS), ("lora", 1)):
+        assert course_of(job(tmp_path, hyperparams={"method": method})).members == members
 
 
 def test_few_rows_are_learnt_gently_where_nothing_else_is_said(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from penin_tiny.lessons import (
     check_agreement,
     check_lengths,
     collate,
-    halves,
     lesson,
+    portions,
     rows_of,
     spelled,
 )
@@ -102,15 +102,15 @@ def test_a_batch_learns_every_token_of_the_answers_and_no_other() -> None:
     assert (batch.tokens[1, len(items[1]) - 1 :] == 0).all()
 
 
-def test_two_halves_weigh_what_the_whole_weighs() -> None:
-    items = [lesson(Row("", "a" * n, "refund" * n), TOKENS) for n in (1, 2, 3)]
-    whole, parts = collate(items), halves(items)
-    assert [len(part.tokens) for part in parts] == [2, 1]
-    assert sum(part.weights.sum() for part in parts) == pytest.approx(1.0)
+@pytest.mark.parametrize(
+    ("count", "sizes"), [(1, [1]), (2, [1, 1]), (3, [2, 1]), (4, [2, 2]), (5, [2, 2, 1])]
+)
+def test_portions_weigh_together_what_the_whole_weighs(count: int, sizes: list[int]) -> None:
+    items = [lesson(Row("", "a" * n, "refund" * n), TOKENS) for n in range(1, count + 1)]
+    whole, parts = collate(items), portions(items)
+    assert [len(part.tokens) for part in parts] == sizes
     together = np.sort(np.concatenate([part.weights for part in parts]))
     assert together == pytest.approx(np.sort(whole.weights))
-    (single,) = halves(items[:1])
-    assert single.weights == pytest.approx(collate(items[:1]).weights)
 
 
 def test_contradictions_are_counted_and_named() -> None:

@@ -11,12 +11,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import penin_tiny
 from penin_core import TrainingFailed, TrainingProgress, TrainingStopped
 from penin_tiny import archives, training, tuned
+from penin_tiny.gradients import Parameters
 from penin_tiny.lessons import Row
+from penin_tiny.optimizer import Optimizer
 from penin_tiny.training import CHECKPOINT, Course, Training
 
 ASK = "Give the priority: P1, P2 or P3. Answer with one word."
@@ -35,7 +38,8 @@ COURSE = Course(
     validation=ROWS[:2],
     method="full",
     rank=2,
-    epochs=3,
+    members=2,
+    epochs=2,
     patience=3,
     rate=4e-4,
     batch=3,
@@ -72,12 +76,12 @@ def tuned_bytes(folder: Path) -> bytes:
 def test_training_learns(whole: Path) -> None:
     figures = Training(COURSE, whole).run(nothing)
     assert figures["validation_loss"] < figures["validation_loss_before"]
-    assert figures["epochs"] == 3
-    assert figures["steps"] == 9
+    assert figures["epochs"] == 4
+    assert figures["steps"] == 12
     assert figures["trained_parameters"] == 916_830
 
 
-@pytest.mark.parametrize("step", [1, 3, 5])
+@pytest.mark.parametrize("step", [1, 6, 8])
 def test_a_training_that_was_stopped_ends_as_if_it_had_not_been(
     whole: Path, tmp_path: Path, step: int
 ) -> None:
@@ -106,7 +110,7 @@ def test_a_training_that_was_killed_ends_as_if_it_had_not_been(whole: Path, tmp_
             time.sleep(0.01)
         child.send_signal(signal.SIGKILL)
         child.wait()
-    assert 0 < steps_done(tmp_path) <= 9
+    assert 0 < steps_done(tmp_path) <= 12
     Training(COURSE, tmp_path).run(nothing)
     assert tuned_bytes(tmp_path) == tuned_bytes(whole)
 
@@ -114,7 +118,8 @@ def test_a_training_that_was_killed_ends_as_if_it_had_not_been(whole: Path, tmp_
 def steps_done(folder: Path) -> int:
     """Read how far a training is. A checkpoint is whole or absent, at any moment."""
     try:
-        return int(archives.read(folder / CHECKPOINT)[0]["steps"])
+        meta, _ = archives.read(folder / CHECKPOINT)
+        return int(meta["steps"]) + len(meta["curve"]) // COURSE.epochs * 6
     except FileNotFoundError:
         return 0
 
@@ -122,6 +127,47 @@ def steps_done(folder: Path) -> int:
 def test_another_seed_gives_another_model(whole: Path, tmp_path: Path) -> None:
     Training(replace(COURSE, seed=8), tmp_path).run(nothing)
     assert tuned_bytes(tmp_path) != tuned_bytes(whole)
+
+
+def test_what_is_kept_is_the_mean_of_the_members(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends: list[dict[str, np.ndarray]] = []
+
+    class Watched(Optimizer):
+        def step(self, gradients: Parameters, rate: float) -> None:
+            super().step(gradients, rate)
+            if self.steps == 6:
+                ends.append({name: value.copy() for name, value in self.average.items()})
+
+    monkeypatch.setattr(training, "Optimizer", Watched)
+    monkeypatch.setattr(training, "WAY", np.float32(1.0))
+    run = Training(COURSE, tmp_path)
+    run.run(nothing)
+    kept = archives.read(tmp_path / tuned.FILE)[1]
+    first, second = ends
+    assert np.abs(first["emb"] - second["emb"]).max() > 1e-4
+    for name, value in kept.items():
+        assert value == pytest.approx((first[name] + second[name]) / 2, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("rights", "kept"),
+    [
+        ([0.5, 0.9, 0.89], 3),
+        ([0.5, 0.9, 0.5], 2),
+        ([0.4, 0.3], 0),
+        ([0.5], 0),
+    ],
+    ids=["as good as the best", "worse", "below the base", "as right as the base, and surer"],
+)
+def test_the_last_epoch_that_is_as_good_as_the_best_is_kept(
+    tmp_path: Path, rights: list[float], kept: int
+) -> None:
+    run = Training(replace(COURSE, validation=ROWS * 10), tmp_path)
+    run._before = replace(run._before, right=0.5, loss=0.2)
+    run._curve = [(0.0, 0.3, right) for right in rights]
+    assert run._kept() == kept
 
 
 def test_low_rank_training_leaves_a_small_file(tmp_path: Path) -> None:
@@ -162,12 +208,12 @@ def test_a_temperature_is_fitted_on_enough_validation_answers_only(
 def test_progress_counts_steps_and_tells_losses(tmp_path: Path) -> None:
     seen: list[TrainingProgress] = []
     Training(COURSE, tmp_path).run(seen.append)
-    assert [progress.step for progress in seen] == list(range(10))
-    assert {progress.steps for progress in seen} == {9}
+    assert [progress.step for progress in seen] == list(range(13))
+    assert {progress.steps for progress in seen} == {12}
     assert all(progress.loss is not None and progress.loss > 0 for progress in seen[1:])
     assert seen[3].validation_loss is None
     assert seen[4].validation_loss is not None
-    assert seen[4].note == "epoch 2 of at most 3"
+    assert seen[4].note == "epoch 2 of at most 4"
 
 
 def test_a_full_disk_leaves_the_last_checkpoint_whole(
