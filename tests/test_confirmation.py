@@ -526,8 +526,13 @@ def test_of_the_two_processes_the_last_to_cross_decides_when_to_stop():
 def test_the_claim_is_cheaper_where_the_cost_falls_by_more_than_a_small_gain(
     finalist, champion, claim
 ):
-    new, old = (Measurement(U=U, C=C) for U, C in (finalist, champion))
-    assert claim_for(new, old) == claim
+    (U, C), (old_u, old_c) = finalist, champion
+    old = Measurement(U=old_u, C=old_c, cost_usd=0.2, tokens_in=900, tokens_out=90)
+    fewer_tokens = Measurement(U=U, C=C, cost_usd=0.2, tokens_in=900, tokens_out=80)
+    less_money = Measurement(U=U, C=C, cost_usd=0.1, tokens_in=900, tokens_out=95)
+    only_time = Measurement(U=U, C=C, cost_usd=0.2, tokens_in=900, tokens_out=90)
+    assert claim_for(fewer_tokens, old) == claim_for(less_money, old) == claim
+    assert claim_for(only_time, old) == "better"
 
 
 def test_a_gain_too_small_to_be_proved_is_not_worth_a_confirmation():
@@ -550,7 +555,8 @@ def test_where_nothing_is_provable_only_half_of_all_there_is_is_worth_it():
 
 @pytest.mark.parametrize(("gained", "worth"), [(0.0099, False), (0.01, True)])
 def test_a_saving_too_small_to_matter_is_not_worth_a_confirmation(gained, worth):
-    said = why_not_worth(Measurement(U=0.5, C=0.4), Measurement(U=0.5, C=0.5), gained, 500, 1)
+    old = Measurement(U=0.5, C=0.5, tokens_out=9)
+    said = why_not_worth(Measurement(U=0.5, C=0.4), old, gained, 500, 1)
     few = f"L∞ rose by {gained:.3f}, a confirmation that it is cheaper takes 0.01"
     assert said == ("" if worth else few)
 

@@ -29,13 +29,19 @@ def test_a_pair_holds_both_scores_their_difference_and_the_saving():
     assert found == Pair("t", 0.25, 0.75, 0.5, (6 - 2) / (6 + 2), "doc")
 
 
-def test_the_saving_weighs_money_time_and_tokens():
+def test_the_saving_weighs_money_and_tokens():
     baseline = {"cost_usd": 0.01, "latency_ms": 100.0, "tokens": 10.0}
     dear = row(tokens=20, cost_usd=0.03, latency_ms=50.0)
     cheap = row(tokens=8, tokens_out=2, cost_usd=0.01, latency_ms=100.0)
-    before, after = 0.5 * 3 + 0.3 * 0.5 + 0.2 * 2, 1.0
+    before, after = (0.5 * 3 + 0.2 * 2) / 0.7, 1.0
     found = pair_of(dear, cheap, baseline).saving
     assert found == pytest.approx((before - after) / (before + after))
+
+
+def test_time_saves_nothing():
+    slow, quick = row(latency_ms=900.0), row(latency_ms=1.0)
+    assert pair_of(slow, quick, {"latency_ms": 100.0, "tokens": 10.0}).saving == 0.0
+    assert pair_of(slow, quick, {"latency_ms": 100.0}).saving == 0.0
 
 
 def test_a_failed_call_saves_nothing():

@@ -50,16 +50,19 @@ def pair_of(
 
 
 def _cost(row: TaskRow, baseline: Mapping[str, float]) -> float | None:
-    """Return what one answer cost, in units of the baseline; None for a failed call.
+    """Return the money and tokens of one answer, in units of the baseline; None for a failed call.
 
-    Where the baseline costs nothing there is no unit, and no cost on either side.
+    Answers of the same minute share the load of the machine, so that their times are no draws of
+    their own: fifty of them could prove that a model is faster than itself. Where the baseline
+    costs nothing there is no unit, and no cost on either side.
     """
     if row.error is not None:
         return None
-    if not any(baseline.values()):
+    units = {part: value for part, value in baseline.items() if part != "latency_ms"}
+    if not any(units.values()):
         return 0.0
     tokens = float(row.tokens_in + row.tokens_out)
-    return cost_ratio(row.cost_usd, row.latency_ms, tokens, baseline)
+    return cost_ratio(row.cost_usd, row.latency_ms, tokens, units)
 
 
 def units(pairs: Iterable[Pair]) -> list[tuple[float, float]]:

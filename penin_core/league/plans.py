@@ -184,13 +184,19 @@ def continued(
 def claim_for(finalist: Measurement, champion: Measurement) -> Claim:
     """Choose, from the race alone, what the finalist has to prove.
 
-    ``cheaper`` where C falls by more than U rises, and U rises by less than the margin; otherwise
-    ``better``: a gain is not given up for a cost that fell by a hair.
+    ``cheaper`` where C falls by more than U rises, U rises by less than the margin, and money or
+    tokens are saved, for time proves nothing; otherwise ``better``: a gain is not given up for a
+    cost that fell by a hair.
     """
     if finalist.C is None or champion.C is None:
         return "better"
     gain, saving = (finalist.U or 0.0) - (champion.U or 0.0), champion.C - finalist.C
-    return "cheaper" if saving > 0.0 and gain < min(MARGIN, saving) else "better"
+    spares = finalist.cost_usd < champion.cost_usd or _tokens(finalist) < _tokens(champion)
+    return "cheaper" if spares and saving > 0.0 and gain < min(MARGIN, saving) else "better"
+
+
+def _tokens(measurement: Measurement) -> int:
+    return measurement.tokens_in + measurement.tokens_out
 
 
 def worthwhile_gain(tasks: int, t: int) -> float:
