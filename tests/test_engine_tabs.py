@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +91,11 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    yield bench
+    bench.budget.close()
+    bench.cache.close()
 
 
 def deferred() -> Steps:
@@ -177,7 +180,9 @@ def test_a_question_that_may_have_been_taken_is_charged_in_full_and_not_repeated
     assert bench.books() == (BOUND, [])
 
 
-def test_a_question_over_the_limit_is_not_sent_and_the_operation_is_told(tmp_path: Path) -> None:
+def test_a_question_over_the_limit_is_not_sent_and_the_operation_is_told(
+    bench: Bench, tmp_path: Path
+) -> None:
     told = []
 
     def steps() -> Steps:
@@ -187,7 +192,7 @@ def test_a_question_over_the_limit_is_not_sent_and_the_operation_is_told(tmp_pat
             told.append(True)
             raise
 
-    bench = Bench(tmp_path)
+    bench.budget.close()
     bench.budget = Budget(tmp_path / "small.db", daily_usd=(BOUND - 1) / 1e6)
     with pytest.raises(BudgetExceeded):
         bench.drive(steps())
@@ -195,14 +200,14 @@ def test_a_question_over_the_limit_is_not_sent_and_the_operation_is_told(tmp_pat
     assert bench.books() == (0, [])
 
 
-def test_an_operation_does_not_wait_for_its_own_money(tmp_path: Path) -> None:
+def test_an_operation_does_not_wait_for_its_own_money(bench: Bench, tmp_path: Path) -> None:
     def steps() -> Steps:
         yield QUESTION
         with pytest.raises(BudgetExceeded):
             yield QUESTION
         return ANSWER
 
-    bench = Bench(tmp_path)
+    bench.budget.close()
     bench.budget = Budget(tmp_path / "small.db", daily_usd=(2 * BOUND - 1) / 1e6)
     assert bench.drive(steps()) == ANSWER
     assert bench.calls == 1
