@@ -31,7 +31,7 @@ from unittest import mock
 import apsw
 
 from penin_core.errors import PeninError
-from penin_core.ledger import store
+from penin_core.ledger import opening
 from penin_core.ledger.store import WORMLedger
 
 #: What the disk does is simulated, so none is needed.
@@ -99,12 +99,12 @@ def recorded(synchronous: int) -> Iterator[list[Step]]:
         connection = apsw.Connection(str(path), vfs=VFS_NAME)
         # Recording files share no memory, so there is one connection and it owns the file.
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        for name, value in store.PRAGMAS.items():
+        for name, value in opening.PRAGMAS.items():
             connection.execute(f"PRAGMA {name} = {value}")
         connection.execute("PRAGMA wal_autocheckpoint = 12")
         return connection
 
-    make = store._make
+    make = opening._make
 
     def made(path: Path) -> None:
         make(path)
@@ -112,9 +112,9 @@ def recorded(synchronous: int) -> Iterator[list[Step]]:
 
     try:
         with (
-            mock.patch.object(store, "_connect", connect),
-            mock.patch.object(store, "_make", made),
-            mock.patch.dict(store.PRAGMAS, {"synchronous": synchronous}),
+            mock.patch.object(opening, "_connect", connect),
+            mock.patch.object(opening, "_make", made),
+            mock.patch.dict(opening.PRAGMAS, {"synchronous": synchronous}),
         ):
             yield steps
     finally:

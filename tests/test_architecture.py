@@ -53,7 +53,7 @@ KNOWN_BY = {
     "httpx2": ("engine/transport.py",),
     "httptools": ("engine/connections.py",),
     "cryptography": ("ledger/signatures.py",),
-    "sqlite3": ("ledger/store.py", "engine/budget.py", "engine/cache.py"),
+    "sqlite3": ("ledger/store.py", "ledger/opening.py", "engine/budget.py", "engine/cache.py"),
     "pluggy": ("hookspecs.py", "registry.py"),
     "pytest": ("testing/",),
     "importlib.metadata": ("installed.py", "locking.py"),

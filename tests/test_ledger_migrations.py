@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from penin_core.errors import StateError
-from penin_core.ledger import store
+from penin_core.ledger import opening
 from penin_core.ledger.schema import MIGRATIONS
 from penin_core.ledger.store import WORMLedger
 
@@ -34,8 +34,8 @@ def path(tmp_path):
 @pytest.fixture
 def later(monkeypatch):
     """A penin whose schema has one version more."""
-    monkeypatch.setattr(store, "MIGRATIONS", (*MIGRATIONS, LATER))
-    monkeypatch.setattr(store, "SCHEMA_VERSION", len(MIGRATIONS) + 1)
+    monkeypatch.setattr(opening, "MIGRATIONS", (*MIGRATIONS, LATER))
+    monkeypatch.setattr(opening, "SCHEMA_VERSION", len(MIGRATIONS) + 1)
 
 
 def stored(path):
@@ -90,8 +90,10 @@ def test_a_new_ledger_has_all_versions_at_once(tmp_path, later):
 
 
 def test_a_step_that_fails_leaves_the_version_before(path, monkeypatch):
-    monkeypatch.setattr(store, "MIGRATIONS", (*MIGRATIONS, (LATER[0], "CREATE TABLE entries (x)")))
-    monkeypatch.setattr(store, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(
+        opening, "MIGRATIONS", (*MIGRATIONS, (LATER[0], "CREATE TABLE entries (x)"))
+    )
+    monkeypatch.setattr(opening, "SCHEMA_VERSION", 2)
     before = stored(path)
     with (
         WORMLedger(path) as ledger,
@@ -106,8 +108,8 @@ def test_a_step_that_fails_leaves_the_version_before(path, monkeypatch):
 
 def test_a_step_that_would_touch_an_entry_is_refused_by_the_file(path, monkeypatch):
     touching = ("UPDATE entries SET leaf = leaf WHERE idx = 0",)
-    monkeypatch.setattr(store, "MIGRATIONS", (*MIGRATIONS, touching))
-    monkeypatch.setattr(store, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(opening, "MIGRATIONS", (*MIGRATIONS, touching))
+    monkeypatch.setattr(opening, "SCHEMA_VERSION", 2)
     with WORMLedger(path) as ledger, pytest.raises(StateError, match="entries is append-only"):
         ledger.record_event("TUNE", {})
 

@@ -17,27 +17,25 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from penin_core.errors import LedgerInvalid, PeninError, StateError
+from penin_core.errors import LedgerInvalid
 
 from . import queries
 from .audit import Verification
 from .drafts import Appendable, Draft
-from .files import FileLock, is_file, sync_folder
+from .files import FileLock, is_file
+from .opening import blank, explained, open_for_reading, open_for_writing, pragma
 from .queries import Entry, StoredEntry
-from .schema import APPLICATION_ID, INSERT, MIGRATIONS, PRAGMAS, SCHEMA_VERSION
+from .schema import INSERT, PRAGMAS
 
 __all__ = ["SQLITE_VERSION", "Entry", "StoredEntry", "Verification", "WORMLedger"]
 
 #: The version of SQLite that is used.
 SQLITE_VERSION = sqlite3.sqlite_version_info
-
-
-_HINT = "The state directory must be a writable folder with space left, on a local file system."
 
 
 class WORMLedger(queries.Readable, Appendable):
@@ -131,8 +129,8 @@ class WORMLedger(queries.Readable, Appendable):
             try:
                 connection.execute("BEGIN")
                 # An earlier version is complete in itself; the next append brings it forward.
-                with _blank(_pragma(connection, "user_version")) as blank:
-                    return _checked(connection, blank, sizes)
+                with blank(pragma(connection, "user_version")) as model:
+                    return _checked(connection, model, sizes)
             except sqlite3.DatabaseError as error:
                 return Verification(False, 0, "", reason=f"{self.path} is damaged: {error}"), {}
             finally:
@@ -144,7 +142,7 @@ class WORMLedger(queries.Readable, Appendable):
         names = ("journal_mode", "application_id", "user_version", *PRAGMAS)
         with self.lock:
             connection = self._writer()
-            values = {name: _pragma(connection, name) for name in names}
+            values = {name: pragma(connection, name) for name in names}
         return {**values, "sqlite_version": sqlite3.sqlite_version}
 
     def _append(self, drafts: Sequence[Draft]) -> list[list[Entry]]:
@@ -161,7 +159,7 @@ class WORMLedger(queries.Readable, Appendable):
             # file descriptor: give the connection up, and verify before the next append.
             self._suspect = True
             self._writers.pop().close()
-            raise _explained(error, self.path, "written") from error
+            raise explained(error, self.path, "written") from error
         finally:
             if self._writers:
                 _roll_back(connection)
@@ -174,7 +172,7 @@ class WORMLedger(queries.Readable, Appendable):
                 pass
             if self._suspect and (reason := self.verify().reason):
                 raise LedgerInvalid(f"{self.path} is invalid after a failed write: {reason}")
-            self._writers.append(_open_for_writing(self.path))
+            self._writers.append(open_for_writing(self.path))
             self._suspect = False
         return self._writers[0]
 
@@ -183,14 +181,14 @@ class WORMLedger(queries.Readable, Appendable):
         with self._reading_one_by_one:
             try:
                 if not self._readers and is_file(self.path):
-                    self._readers.extend(_open_for_reading(self.path))
+                    self._readers.extend(open_for_reading(self.path))
                 if self._readers:
                     yield self._readers[0]
                 else:
-                    with _blank() as nothing_written_yet:
+                    with blank() as nothing_written_yet:
                         yield nothing_written_yet
             except sqlite3.Error as error:
-                raise _explained(error, self.path, "read") from error
+                raise explained(error, self.path, "read") from error
 
 
 def _insert(connection: sqlite3.Connection, draft: Draft) -> list[Entry]:
@@ -213,128 +211,16 @@ def _close(
 
 
 def _checked(
-    connection: sqlite3.Connection, blank: sqlite3.Connection, sizes: Collection[int]
+    connection: sqlite3.Connection, model: sqlite3.Connection, sizes: Collection[int]
 ) -> tuple[Verification, dict[int, bytes]]:
     try:
-        return queries.check(connection, blank, sizes)
+        return queries.check(connection, model, sizes)
     except sqlite3.OperationalError:
         # Text that is no longer UTF-8 must differ, not raise.
         connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
-        return queries.check(connection, blank, sizes)
-
-
-@contextmanager
-def _blank(version: int | None = None) -> Iterator[sqlite3.Connection]:
-    """Give an empty ledger in memory, of the current schema version unless told."""
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        _migrate(connection, 0, version)
-        yield connection
-
-
-@contextmanager
-def _closed_on_error(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    try:
-        yield connection
-    except BaseException:
-        connection.close()
-        raise
-
-
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    address = f"{path.absolute().as_uri()}?mode={mode}"
-    connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
-    with _closed_on_error(connection):
-        for name, value in PRAGMAS.items():
-            connection.execute(f"PRAGMA {name} = {value}")
-    return connection
-
-
-def _open_for_reading(path: Path) -> list[sqlite3.Connection]:
-    """Open the ledger read-only: one connection, none as long as nothing was written."""
-    with _closed_on_error(_connect(path, "ro")) as connection:
-        if _version(connection, path):
-            return [connection]
-    connection.close()
-    return []
-
-
-def _open_for_writing(path: Path) -> sqlite3.Connection:
-    """Open the ledger; make it, or bring it to the current schema version. Needs the lock."""
-    try:
-        if not is_file(path) or path.stat().st_size == 0:
-            _make(path)
-        with _closed_on_error(_connect(path, "rw")) as connection:
-            version = _version(connection, path)
-            _use_log(connection, path)
-            _migrate(connection, version)
-            return connection
-    except sqlite3.Error as error:
-        raise _explained(error, path, "opened for writing") from error
-    except OSError as error:
-        raise StateError(f"{path} cannot be made: {error.strerror}", hint=_HINT) from error
-
-
-def _make(path: Path) -> None:
-    """Make an empty ledger aside: a reader finds all of it, or nothing, whatever happens here."""
-    aside = path.with_name(f".{path.name}-new")
-    for leftover in ("", "-journal", "-wal", "-shm"):
-        aside.with_name(aside.name + leftover).unlink(missing_ok=True)
-    with closing(_connect(aside, "rwc")) as connection:
-        _use_log(connection, path)
-        _migrate(connection, 0)
-        # Closing would do it, but says nothing when it fails.
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    aside.replace(path)
-    sync_folder(path.parent)
-
-
-def _use_log(connection: sqlite3.Connection, path: Path) -> None:
-    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-    if mode != "wal":
-        raise StateError(f"{path} cannot use a write-ahead log: journal_mode is {mode}")
-
-
-def _migrate(connection: sqlite3.Connection, version: int, until: int | None = None) -> None:
-    for step, statements in enumerate(MIGRATIONS[version:until], version + 1):
-        connection.execute("BEGIN IMMEDIATE")
-        for statement in statements:
-            connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {step}")
-        connection.execute("COMMIT")
-
-
-def _version(connection: sqlite3.Connection, path: Path) -> int:
-    """Return the schema version, 0 for an empty database; refuse what is not a ledger."""
-    application, version = (_pragma(connection, n) for n in ("application_id", "user_version"))
-    objects = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    if (application, version, objects) == (0, 0, 0):
-        return 0
-    if application != APPLICATION_ID or version < 1:
-        raise LedgerInvalid(
-            f"{path} is a database, but not a ledger of penin",
-            hint="Choose another state directory; this file was left as it is.",
-        )
-    if version > SCHEMA_VERSION:
-        raise StateError(
-            f"{path} has schema version {version}, this penin knows up to {SCHEMA_VERSION}",
-            hint="Upgrade penin-core.",
-        )
-    return int(version)
-
-
-def _pragma(connection: sqlite3.Connection, name: str) -> Any:
-    return connection.execute(f"PRAGMA {name}").fetchone()[0]
+        return queries.check(connection, model, sizes)
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:
     if connection.in_transaction:
         connection.execute("ROLLBACK")
-
-
-def _explained(error: sqlite3.Error, path: Path, what: str) -> PeninError:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-        hint = "Restore the state directory from a copy; the file was left as it is."
-        return LedgerInvalid(f"{path} is damaged: {error}", hint=hint)
-    return StateError(f"{path} cannot be {what}: {error}", hint=_HINT)
