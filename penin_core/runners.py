@@ -84,24 +84,30 @@ async def evolve_one_cycle(
         ) as cycle:
             cycle.require_fresh()
             keep(project.state, replace(asked, seed=cycle.seed))
-            challengers: list[Candidate] = []
-            champion = await champion_of(cycle, asked.provider_id)
-            try:
-                challengers = propose(cycle, champion, asked.challengers)
-                await name_what_goes_away(cycle, (champion, *challengers))
-                cycle.announce(champion, challengers)
-                await cycle.race(champion, challengers)
-                await cycle.confirm(champion)
-            except BudgetExceeded as error:
-                cycle.exhausted = str(error)
-            decisions = cycle.decide(champion, challengers)
-            report = record_cycle(cycle, champion, challengers, decisions)
-            if not cycle.exhausted:
-                forget(project.state)
-            tune(cycle)
-            seal(project.state, cycle.ledger, owner=project.settings.ledger.owner)
-            cycle.finish(report)
-            return report
+            return await _evolve(cycle, asked)
+
+
+async def _evolve(cycle: Cycle, asked: Asked) -> CycleReport:
+    """Take a cycle through its steps; where time or money ends, what is there is decided on."""
+    challengers: list[Candidate] = []
+    champion = await champion_of(cycle, asked.provider_id)
+    try:
+        challengers = propose(cycle, champion, asked.challengers)
+        await name_what_goes_away(cycle, (champion, *challengers))
+        cycle.announce(champion, challengers)
+        await cycle.race(champion, challengers)
+        await cycle.confirm(champion)
+    except BudgetExceeded as error:
+        cycle.exhausted = str(error)
+    decisions = cycle.decide(champion, challengers)
+    report = record_cycle(cycle, champion, challengers, decisions)
+    project = cycle.project
+    if not cycle.exhausted:
+        forget(project.state)
+    tune(cycle)
+    seal(project.state, cycle.ledger, owner=project.settings.ledger.owner)
+    cycle.finish(report)
+    return report
 
 
 @contextmanager

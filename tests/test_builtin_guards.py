@@ -2,8 +2,15 @@
 
 import pytest
 
-from penin_core import EthicsEvidence, GuardEvidence, GuardResult, Measurement
+from penin_core import (
+    EthicsEvidence,
+    GuardEvidence,
+    GuardResult,
+    Measurement,
+    compute_ethics_attestation,
+)
 from penin_core.builtin.guards import Contractive, Sigma
+from penin_core.omega.guards import PROFILES
 
 GOOD = EthicsEvidence(ece=0.005, rho_bias=1.0, fairness=1.0, consent=True, eco_kg=0.01)
 
@@ -60,6 +67,34 @@ def test_sigma_gates_the_bounds_that_the_attestation_names():
     assert result.ok is False
     assert result.details["ece"]["value"] == 0.02
     assert result.details["fairness"]["value"] == 0.97
+
+
+def attested(confidences, profile):
+    n = len(confidences)
+    outputs = {"confidences": confidences, "correct": [1] * n, "estimated_tokens": 10}
+    truth = {"consent_verified": True, "not_applicable": {"groups": "no people"}}
+    found = compute_ethics_attestation(outputs, truth, 0, PROFILES[profile])
+    return GOOD.model_copy(update={"ece": found.ece, "details": dict(found.details)})
+
+
+@pytest.mark.parametrize(
+    ("confidences", "profile", "said"),
+    [
+        ([0.9] * 85, "standard", "not measured: calibration needs at least 100 samples, got 85"),
+        (
+            [0.9] * 70 + [None] * 50,
+            "standard",
+            "not measured: calibration needs a probability for every answer, 50 of 120 have none",
+        ),
+        ([0.9] * 120, "strict", "0.116803, must be at most 0.01 (the bound of a measured 0.1)"),
+    ],
+    ids=["too few", "some missing", "a bound"],
+)
+def test_sigma_says_what_lies_behind_the_value_that_fails(confidences, profile, said):
+    result = Sigma().check(evidence(ethics=attested(confidences, profile), profile=profile))
+    assert result.ok is False
+    assert result.reason == f"ece ({said})"
+    assert result.details["ece"]["reason"] == said
 
 
 def test_the_strict_profile_has_stricter_limits():

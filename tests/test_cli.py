@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import click
@@ -183,6 +184,36 @@ def test_usage_mistakes_are_two_lines_and_exit_2(args, message, hint, capsys):
     assert message in first
     assert second == f"hint: {hint}"
     assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "package"), [("serve", "penin-gateway"), ("dashboard", "penin-dashboard")]
+)
+@pytest.mark.parametrize("args", [[], ["--help"], ["--port", "9"]], ids=" ".join)
+def test_a_command_that_is_not_installed_names_its_package(
+    monkeypatch, capsys, name, package, args
+):
+    monkeypatch.setattr(cli, "_of_plugins", dict)
+    assert run([name, *args]) == 2
+    assert capsys.readouterr() == (
+        "",
+        f"error: command {name!r} comes with {package}, which is not installed\n"
+        f"hint: pip install {package}\n",
+    )
+
+
+def test_a_command_that_is_not_installed_is_near_its_misspelling(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "_of_plugins", dict)
+    assert run(["dashbord"]) == 2
+    assert "hint: did you mean 'dashboard'?" in capsys.readouterr().err
+
+
+def test_packages_of_commands_bring_them():
+    for name, package in cli.OPTIONAL.items():
+        written = (ROOT / "plugins" / package / "pyproject.toml").read_text(encoding="utf-8")
+        project = tomllib.loads(written)["project"]
+        assert project["name"] == package
+        assert name in project["entry-points"]["penin.commands"]
 
 
 def concrete(base):

@@ -210,6 +210,27 @@ def test_a_dry_run_moves_nothing(project):
     assert project("champion", "--json").json == before
 
 
+def test_a_first_dry_run_says_that_no_champion_was_made_and_what_is_next(project, tmp_path):
+    there = ("--state-dir", tmp_path / "new")
+    said = project("evolve", "--dry-run", "--n", 1, *there)
+    assert said.code == 0
+    first, *_, last = said.out.splitlines()
+    assert first.startswith("WOULD BE PROMOTED (dry run, no champion was made or moved): ")
+    assert last.strip() == "penin evolve without --dry-run, which proposes and proves anew"
+    assert "uses up confirm tasks like any cycle" in said.err
+    assert "penin evolve --plan forecasts and asks nothing" in said.err
+    assert "there is no champion yet" in project("champion", *there).err
+
+
+@pytest.mark.parametrize("verdict", ["canary", "rollback", "fail"])
+def test_a_dry_run_that_would_not_promote_says_so(project, verdict):
+    said = project("evolve", "--json", "--dry-run", "--n", 1).json
+    report = CycleReport.model_validate({**said, "verdict": verdict})
+    first, *_, last = report_in_words(report, ("exact_match",)).splitlines()
+    assert first.startswith("WOULD NOT BE PROMOTED (dry run, no champion was made or moved): ")
+    assert "without --dry-run" in last
+
+
 def test_several_cycles_are_a_list_of_reports(project):
     said = project("evolve", "--json", "--cycles", 2, "--n", 1)
     assert said.code == 0

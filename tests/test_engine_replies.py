@@ -260,6 +260,7 @@ def test_a_placeholder_key_damages_no_answer() -> None:
 def test_a_redactor_shows_and_pickles_nothing() -> None:
     redactor = Redactor(KEY)
     assert KEY not in repr(redactor)
+    assert KEY not in repr(vars(redactor))
     with pytest.raises(TypeError, match="cannot be pickled"):
         pickle.dumps(redactor)
 

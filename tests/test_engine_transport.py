@@ -8,6 +8,7 @@ import json
 import logging
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
@@ -353,6 +354,46 @@ def test_headers_and_reason_that_echo_the_key_reach_no_log(
     reply = exchange(None, Call(path="/echo"))
     assert reply.headers["x-echo"] == "Bearer [redacted]"
     assert KEY not in caplog.text
+
+
+def inside(value: object, depth: int) -> Iterator[object]:
+    """Yield what a tool that prints attributes would print, so many levels deep."""
+    yield value
+    if not depth:
+        return
+    parts: list[object] = []
+    if isinstance(value, dict):
+        parts = [*value, *value.values()]
+    elif isinstance(value, list | tuple | set | frozenset | deque):
+        parts = list(value)
+    else:
+        parts = list(getattr(value, "__dict__", {}).values())
+        slots = (name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ()))
+        parts += [getattr(value, name) for name in slots if hasattr(value, name)]
+    for part in parts:
+        yield from inside(part, depth - 1)
+
+
+@pytest.mark.parametrize("network", [None, httpx2.MockTransport(respond(json={}))])
+def test_the_key_stands_in_no_attribute(server: str, network: httpx2.MockTransport | None) -> None:
+    async def go() -> list[str]:
+        transport = HttpTransport(Service(), transport=network)
+        await transport.send(transport.prepare(ASK))
+        assert transport.redact(f"<{KEY}>") == "<[redacted]>"
+        shown = [repr(value) for value in inside(transport, 6)]
+        await transport.aclose()
+        return shown
+
+    shown = asyncio.run(go())
+    assert any("Redactor" in text for text in shown)
+    assert not [text for text in shown if KEY in text]
+
+
+def test_the_key_stands_in_no_local_of_a_request_that_cannot_be_written() -> None:
+    with pytest.raises(ProviderRefused, match="cannot be written") as refused:
+        HttpTransport(Service()).prepare(Call(path="/ask", body={"q": float("nan")}))
+    for frame, _ in traceback.walk_tb(refused.value.__traceback__):
+        assert KEY not in repr(frame.f_locals)
 
 
 @pytest.mark.parametrize("limit", ["idle_s", "total_s"])

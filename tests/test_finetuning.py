@@ -258,16 +258,21 @@ def test_time_that_runs_out_leaves_a_job_to_resume(bench):
     assert bench.resume().status == "succeeded"
 
 
-def test_a_full_disk_loses_nothing(bench, monkeypatch):
-    monkeypatch.setenv("LEARNER_FAILS", "4:disk")
+@pytest.mark.parametrize("step", [1, 4], ids=["before the first checkpoint", "after one"])
+def test_a_full_disk_loses_nothing(bench, monkeypatch, step):
+    monkeypatch.setenv("LEARNER_FAILS", f"{step}:disk")
     with pytest.raises(StateError, match=r"cannot write state\.new: No space left") as caught:
         bench.train()
-    assert "resume" in caught.value.hint
+    assert caught.value.hint == (
+        "make room on the disk, then: penin finetune resume; it goes on from the last checkpoint, "
+        "or from the start where there is none yet"
+    )
     monkeypatch.delenv("LEARNER_FAILS")
     assert bench.events() == [CREATED]
     bench.seen.clear()
     assert bench.resume().status == "succeeded"
-    assert [a["progress"].step for e, a in bench.seen if e == "progress"] == [4, 5, 6]
+    told = [about["progress"].step for event, about in bench.seen if event == "progress"]
+    assert told == list(range(step, 7))
 
 
 def test_checkpoints_go_with_the_job_also_when_the_process_dies_before(bench, monkeypatch):

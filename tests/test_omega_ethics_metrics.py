@@ -499,6 +499,9 @@ def test_large_groups_of_few_samples_are_too_little():
     assert (made.ece, made.rho_bias, made.fairness_score) == WORST
     needed = "needs at least 30 samples, got 24"
     assert made.details["reasons"] == [f"calibration {needed}", f"groups {needed}"]
+    said = {name: gate["reason"] for name, gate in made.details["gates"].items()}
+    assert said["ece"] == f"not measured: calibration {needed}"
+    assert said["rho_bias"] == said["fairness"] == f"not measured: groups {needed}"
 
 
 def test_what_is_declared_not_applicable_need_not_fit_the_rest():

@@ -37,6 +37,9 @@ class Sigma(Guard):
             seen.eco_kg is not None and seen.eco_kg < seen.eco_max_kg,
             PROFILES[evidence.profile],
         )
+        # The attestation knows more than the values: what could not be measured, and why.
+        for name, gate in seen.details.get("gates", {}).items():
+            details[name]["reason"] = gate["reason"]
         failing = [f"{name} ({gate['reason']})" for name, gate in details.items() if not gate["ok"]]
         return GuardResult(
             guard=self.name,

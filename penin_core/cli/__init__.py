@@ -46,6 +46,9 @@ COMMANDS = {
     "plugins": "List plugins, what they provide, and what is wrong with them.",
 }
 
+#: Commands of plugins that belong to penin -> what brings them.
+OPTIONAL = {"serve": "penin-gateway", "dashboard": "penin-dashboard"}
+
 #: What the name of a plugin's command looks like.
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
@@ -59,13 +62,17 @@ GRACE = 3.0
 
 
 class UnknownCommand(click.UsageError):
-    """A command that does not exist."""
+    """A command that does not exist, or not here."""
 
     def __init__(self, name: str, known: Sequence[str], ctx: click.Context) -> None:
         from difflib import get_close_matches
 
+        if package := OPTIONAL.get(name):
+            super().__init__(f"command {name!r} comes with {package}, which is not installed", ctx)
+            self.hint = f"pip install {package}"
+            return
         super().__init__(f"no such command: {name!r}", ctx)
-        near = get_close_matches(name, known, 1)
+        near = get_close_matches(name, [*known, *OPTIONAL], 1)
         self.hint = f"did you mean {near[0]!r}?" if near else ""
 
 

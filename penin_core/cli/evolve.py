@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,10 @@ MOST_CHALLENGERS = 256
 #: With more tasks than this, computing the power takes longer than a greeting may.
 MOST_FOR_POWER = 2000
 EXHAUSTED = 4
+DRY_RUN = (
+    "dry run: it asks, pays and uses up confirm tasks like any cycle, but no champion is made or "
+    "moved; penin evolve --plan forecasts and asks nothing"
+)
 
 
 @click.command()
@@ -33,7 +37,7 @@ EXHAUSTED = 4
 )
 @limit_options
 @click.option("--provider", metavar="ID", help="Provider of the first champion.")
-@click.option("--dry-run", is_flag=True, help="Measure and record, but move and tune nothing.")
+@click.option("--dry-run", is_flag=True, help="Measure, pay and record, but move and tune nothing.")
 @click.option("--cycles", type=click.IntRange(min=1), default=1, help="How many cycles to run.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), metavar="S", help="Repeat this chance.")
 @click.option("--profile", type=click.Choice(["standard", "strict"]), help="How strict guards are.")
@@ -68,9 +72,7 @@ def command(
     progress("reading settings, plugins and tasks")
     from penin_core.state import prepare
 
-    from .reporting import report_in_words
     from .shared import checked_project, on_provider, seconds_of
-    from .wording import fitted
 
     with checked_project(config, state_dir, suite, asked=on_provider(provider)) as opened:
         project, champion = opened
@@ -82,25 +84,41 @@ def command(
             return
         if options["budget"] is None:
             options["budget"] = seconds_of(project.settings)
-        announced = announcement(
-            project, champion, challengers, options["budget"], options["max_usd"]
-        )
+        limits = options["budget"], options["max_usd"]
+        announced = announcement(project, champion, challengers, *limits)
         prepare(project.state)
         for text in announced:
             progress(text)
-        reports = []
-        try:
-            for report in cycles(
-                project, challengers, provider_id=provider, announced=announced, **options
-            ):
-                reports.append(report)
-                if not as_json:
-                    click.echo(fitted(report_in_words(report, project.suite.definition.metrics)))
-        finally:
-            if as_json and reports:
-                click.echo(to_json(reports if options["cycles"] > 1 else reports[0]))
+        if options["dry_run"]:
+            progress(DRY_RUN)
+        made = cycles(project, challengers, provider_id=provider, announced=announced, **options)
+        reports = _shown(made, project, as_json, several=options["cycles"] > 1)
     finished = len(reports) == options["cycles"] and not exhausted(reports[-1])
     ctx.exit(0 if finished else EXHAUSTED)
+
+
+def _shown(
+    made: Iterable[CycleReport], project: Project, as_json: bool, *, several: bool
+) -> list[CycleReport]:
+    """Show each report when it is there, as JSON all of them at the end, and return them."""
+    reports = []
+    try:
+        for report in made:
+            reports.append(report)
+            if not as_json:
+                show(project, report)
+    finally:
+        if as_json and reports:
+            click.echo(to_json(reports if several else reports[0]))
+    return reports
+
+
+def show(project: Project, report: CycleReport) -> None:
+    """Print the screen at the end of a cycle."""
+    from .reporting import report_in_words
+    from .wording import fitted
+
+    click.echo(fitted(report_in_words(report, project.suite.definition.metrics)))
 
 
 def cycles(

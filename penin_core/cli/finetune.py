@@ -15,6 +15,8 @@ from .shared import Duration, Money, place_options, suite_option
 if TYPE_CHECKING:
     from penin_core.project import Project
     from penin_core.records import CycleReport
+    from penin_core.training.jobs import Job
+    from penin_core.training.plan import Plan
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 TIME = click.option(
@@ -75,29 +77,19 @@ def start(
     """
     hyperparams = jobs.parsed(given)
     progress("reading settings, plugins, tasks and examples")
-    from asyncio import run
-
-    from penin_core.finetuning import finetune
-    from penin_core.state import prepare
     from penin_core.training.plan import left_of
     from penin_core.training.planning import plan_training
 
     from .shared import checked_project
-    from .training import announced, following, job_in_words, plan_in_words, planned
+    from .training import job_in_words, plan_in_words, planned
 
     with checked_project(config, state_dir, suite) as (project, _):
         plan = plan_training(project, train, validation, hyperparams=hyperparams, **options)
-        if plan.data.problems:
-            jobs.show_problems(plan, as_json)
-            plan.data.require_usable()
+        jobs.require_usable(plan, as_json)
         if plan_only:
             emit(planned(plan), as_json, plan_in_words)
             return
-        for text in announced(plan):
-            progress(text)
-        prepare(project.state)
-        with following() as watch:
-            job = run(finetune(project, plan, seconds=budget, max_usd=max_usd, watch=watch))
+        job = _train(project, plan, budget, max_usd)
         if not then_evolve:
             emit(jobs.row(project, job), as_json, job_in_words)
             return
@@ -108,20 +100,34 @@ def start(
     ctx.exit(EXHAUSTED if report.reason.startswith("budget_exhausted") else 0)
 
 
+def _train(project: Project, plan: Plan, budget: float | None, max_usd: float | None) -> Job:
+    """Say what begins, train while showing how it goes, and return the job, done."""
+    from asyncio import run
+
+    from penin_core.finetuning import finetune
+    from penin_core.state import prepare
+
+    from .training import announced, following
+
+    for text in announced(plan):
+        progress(text)
+    prepare(project.state)
+    with following() as watch:
+        return run(finetune(project, plan, seconds=budget, max_usd=max_usd, watch=watch))
+
+
 def _cycle(
     project: Project, budget: float | None, max_usd: float | None, as_json: bool
 ) -> CycleReport:
     """Run one cycle as ``penin evolve`` does, and show it unless it becomes part of JSON."""
-    from .evolve import cycles
-    from .reporting import report_in_words
+    from .evolve import cycles, show
     from .shared import seconds_of
-    from .wording import fitted
 
     seconds = seconds_of(project.settings) if budget is None else budget
     count = project.settings.evolve.challengers
     (report,) = cycles(project, count, cycles=1, budget=seconds, max_usd=max_usd, seed=None)
     if not as_json:
-        click.echo(fitted(report_in_words(report, project.suite.definition.metrics)))
+        show(project, report)
     return report
 
 

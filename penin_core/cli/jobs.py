@@ -78,17 +78,23 @@ def state_row(state: JobState) -> dict[str, Any]:
     }
 
 
-def show_problems(plan: Plan, as_json: bool) -> None:
-    """Print what is wrong with the data of a plan, line by line."""
+def require_usable(plan: Plan, as_json: bool) -> None:
+    """Print what is wrong with the data of a plan, line by line, and refuse them.
+
+    Raises:
+        SuiteError: something is.
+    """
     from .training import planned
 
-    if as_json:
+    problems = plan.data.problems
+    if problems and as_json:
         emit(planned(plan), as_json, str)
-        return
-    for problem in plan.data.problems[:SHOWN]:
-        click.echo(printable(str(problem)), err=True)
-    if len(plan.data.problems) > SHOWN:
-        click.echo(f"and {len(plan.data.problems) - SHOWN} more", err=True)
+    elif problems:
+        for problem in problems[:SHOWN]:
+            click.echo(printable(str(problem)), err=True)
+        if len(problems) > SHOWN:
+            click.echo(f"and {len(problems) - SHOWN} more", err=True)
+    plan.data.require_usable()
 
 
 def jobs_table(listed: Sequence[Mapping[str, Any]]) -> str:

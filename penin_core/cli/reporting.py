@@ -45,8 +45,9 @@ def _moved(report: CycleReport) -> bool:
 
 
 def _outcome(report: CycleReport) -> str:
-    if report.verdict == "promote" and report.dry_run:
-        return "WOULD BE PROMOTED (dry run, nothing was moved)"
+    if report.dry_run:
+        would = "WOULD" if report.verdict == "promote" else "WOULD NOT"
+        return f"{would} BE PROMOTED (dry run, no champion was made or moved)"
     return OUTCOMES[report.verdict]
 
 
@@ -115,6 +116,6 @@ def _next(report: CycleReport, best: RunSummary | None) -> list[str]:
         commands.append("[evolve.margins] C in penin.toml says how much more an answer may cost")
     if _moved(report):
         commands.append("penin rollback")
-    elif report.verdict == "promote":
-        commands.append("penin evolve, to promote it")
+    if report.dry_run:
+        commands.append("penin evolve without --dry-run, which proposes and proves anew")
     return lines("next", commands)

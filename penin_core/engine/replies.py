@@ -7,7 +7,7 @@ import json
 import logging
 import re
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -54,9 +54,14 @@ class ServiceDown(ProviderUnavailable):
 class Redactor:
     """Masks one key wherever a text quotes it: plain, URL-encoded or in base64."""
 
+    #: Returns a text without the key.
+    text: Callable[[str], str]
+
     def __init__(self, secret: str) -> None:
-        self._forms = _forms(secret) if len(secret) >= _SHORTEST_SECRET else ()
-        self._plain = not self._forms or not set(secret) & set('"\\')
+        forms = _forms(secret) if len(secret) >= _SHORTEST_SECRET else ()
+        self.text, self._in = _masking(forms)
+        self._masks = bool(forms)
+        self._plain = not forms or not set(secret) & set('"\\')
 
     def __repr__(self) -> str:
         return "Redactor(...)"
@@ -64,15 +69,9 @@ class Redactor:
     def __reduce__(self) -> str:
         raise TypeError("a redactor holds a key and cannot be pickled")
 
-    def text(self, text: str) -> str:
-        """Return ``text`` without the key."""
-        for form in self._forms:
-            text = text.replace(form, "[redacted]")
-        return text
-
     def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Return headers without the key, their names in lower case."""
-        if not self._forms or not self._in("\n".join(headers.values())):
+        if not self._masks or not self._in("\n".join(headers.values())):
             return {name.lower(): value for name, value in headers.items()}
         return {name.lower(): self.text(value) for name, value in headers.items()}
 
@@ -83,14 +82,11 @@ class Redactor:
             ValueError, RecursionError: it is no JSON.
         """
         value = _parsed(content)
-        if not self._forms:
+        if not self._masks:
             return value
         # An escape can hide the key in the text; only then every string has to be looked at.
         hidden = not self._plain or b"\\u" in content or b"\\/" in content
         return self.tree(value) if hidden or self._in(content.decode()) else value
-
-    def _in(self, text: str) -> bool:
-        return any(form in text for form in self._forms)
 
     def tree(self, value: Any) -> Any:
         """Return a JSON value without the key."""
@@ -109,6 +105,21 @@ def _parsed(content: bytes) -> Any:
     except ValueError:
         # The standard library also reads lone surrogates, and deeper nesting.
         return json.loads(content.decode())
+
+
+def _masking(forms: Sequence[str]) -> tuple[Callable[[str], str], Callable[[str], bool]]:
+    """Return what masks ``forms`` in a text, and what says whether one of them is in it."""
+    # Functions keep them, not attributes: tools that show a traceback with its locals print those.
+
+    def masked(text: str) -> str:
+        for form in forms:
+            text = text.replace(form, "[redacted]")
+        return text
+
+    def found(text: str) -> bool:
+        return any(form in text for form in forms)
+
+    return masked, found
 
 
 def _forms(secret: str) -> tuple[str, ...]:

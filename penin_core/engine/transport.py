@@ -94,7 +94,8 @@ class HttpTransport:
         self._origin = f"{self._base.scheme}://{self._base.netloc.decode()}"
         self._below = f"{self._base}".rstrip("/")
         self._targets: dict[str, str] = {}
-        self._redactors: dict[str, Redactor] = {}
+        #: By the hash of the key: a traceback with locals shows what is here.
+        self._redactors: dict[int, Redactor] = {}
 
     def prepare(self, call: Call) -> Prepared:
         """Write the request; nothing is sent.
@@ -117,6 +118,8 @@ class HttpTransport:
             return Prepared(call.method, self._origin, target, headers, content, text=call.text)
         except (TypeError, ValueError, RecursionError, httpx2.InvalidURL) as error:
             problem = self.redact(shorten(str(error)))
+        # They hold the key, and a traceback with locals would show them.
+        headers.clear()
         raise ProviderRefused(self._say(f"request to {call.path} cannot be written: {problem}"))
 
     async def send(self, request: Prepared, on_text: OnText | None = None) -> Reply:
@@ -179,9 +182,11 @@ class HttpTransport:
 
     def _redactor(self) -> Redactor:
         key = key_of(self._provider)
-        if key not in self._redactors:
-            self._redactors = {key: Redactor(key)}
-        return self._redactors[key]
+        found = self._redactors.get(hash(key))
+        if found is None:
+            found = Redactor(key)
+            self._redactors = {hash(key): found}
+        return found
 
     def _target(self, path: str, *, outside: bool = False) -> str:
         base = self._below

@@ -50,14 +50,18 @@ class Evidence:
     seed: int
     reasons: list[str] = field(default_factory=list)
 
-    def attempt(self, measure: Callable[[], T]) -> T | None:
-        """Return what was measured, or None with the reason noted: bad evidence must not raise."""
+    def attempt(self, measure: Callable[[], T], otherwise: Callable[[str], T]) -> T:
+        """Return what was measured, else ``otherwise`` of the reason: bad evidence must not raise.
+
+        The reason is noted.
+        """
         try:
             return measure()
         except (TypeError, ValueError) as problem:
-            if str(problem) not in self.reasons:
-                self.reasons.append(str(problem))
-            return None
+            reason = str(problem)
+        if reason not in self.reasons:
+            self.reasons.append(reason)
+        return otherwise(reason)
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ class Measured:
     value: float
     interval: Bounds | None = None
     details: Mapping[str, object] | None = None
+    #: Why nothing could be measured; empty where it was, or was declared not applicable.
+    problem: str = ""
 
 
 def collected(
@@ -105,10 +111,11 @@ def attested_ece(evidence: Evidence) -> Measured:
     def measure() -> Measured:
         probs, labels, *_ = _aligned(evidence, "calibration")
         _require_samples("calibration", probs, evidence.limits)
+        _require_probabilities(probs)
         found = expected_calibration_error(probs, labels)
         return _measured(found.ece, ece_interval(probs, labels, seed=evidence.seed), asdict(found))
 
-    return evidence.attempt(measure) or Measured(WORST_ECE)
+    return evidence.attempt(measure, lambda reason: Measured(WORST_ECE, problem=reason))
 
 
 def attested_disparity(evidence: Evidence) -> tuple[Measured, Measured]:
@@ -133,8 +140,10 @@ def attested_disparity(evidence: Evidence) -> tuple[Measured, Measured]:
         fair_bounds = fairness_interval(predictions, labels, groups, seed=evidence.seed)
         return _measured(rho, rho_bounds), _measured(fairness, fair_bounds)
 
-    worst = Measured(WORST_RHO_BIAS), Measured(WORST_FAIRNESS)
-    return evidence.attempt(measure) or worst
+    def worst(reason: str) -> tuple[Measured, Measured]:
+        return Measured(WORST_RHO_BIAS, problem=reason), Measured(WORST_FAIRNESS, problem=reason)
+
+    return evidence.attempt(measure, worst)
 
 
 def attested_impact(evidence: Evidence) -> float | None:
@@ -142,13 +151,13 @@ def attested_impact(evidence: Evidence) -> float | None:
     tokens: Any = evidence.inputs["estimated_tokens"]
     factor: Any = evidence.inputs["kg_per_1k_tokens"]
 
-    def measure() -> float:
+    def measure() -> float | None:
         impact = eco_impact_kg(tokens, 0, KG_PER_1K_TOKENS if factor is None else factor)
         if impact is None:
             raise ValueError("estimated_tokens is missing")
         return round(impact, 12)
 
-    return evidence.attempt(measure)
+    return evidence.attempt(measure, lambda _: None)
 
 
 def group_table(evidence: Evidence) -> dict[str, dict[str, int]] | None:
@@ -213,3 +222,12 @@ def _require_samples(metric: str, series: Any, limits: Mapping[str, float]) -> N
     if len(series) < limits["min_samples"]:
         needed = f"{limits['min_samples']:g}"
         raise ValueError(f"{metric} needs at least {needed} samples, got {len(series)}")
+
+
+def _require_probabilities(probs: Iterable[object]) -> None:
+    missing = [prob is None for prob in probs]
+    if any(missing):
+        raise ValueError(
+            "calibration needs a probability for every answer, "
+            f"{sum(missing)} of {len(missing)} have none"
+        )

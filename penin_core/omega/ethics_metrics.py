@@ -159,11 +159,13 @@ def _gated(name: str, metric: Measured, limits: Mapping[str, float]) -> float:
 def _explained(
     gates: Mapping[str, GateDetail], metrics: Mapping[str, Measured], gated: Mapping[str, float]
 ) -> dict[str, GateDetail]:
-    """Return the gates; the reason of one that saw a bound says of which value."""
+    """Return the gates with reasons that say why nothing was measured, or what a bound is of."""
     explained = dict(gates)
     for name, metric in metrics.items():
-        if gated[name] != metric.value:
-            gate = gates[name]
+        gate = gates[name]
+        if metric.problem:
+            explained[name] = {**gate, "reason": f"not measured: {metric.problem}"}
+        elif gated[name] != metric.value:
             reason = f"{gate['reason']} (the bound of a measured {metric.value:g})"
             explained[name] = {**gate, "reason": reason}
     return explained

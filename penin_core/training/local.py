@@ -124,7 +124,8 @@ def _trained(tuner: LocalFineTuner, given: TrainingJob, overseer: Overseer) -> T
         raise StateError(
             f"training job {overseer.job.short} cannot write {error.filename or given.folder}: "
             f"{error.strerror or error}",
-            hint="make room on the disk, then: penin finetune resume; checkpoints are kept",
+            hint="make room on the disk, then: penin finetune resume; it goes on from the last "
+            "checkpoint, or from the start where there is none yet",
         ) from error
     except Exception as error:
         raise _defect(tuner, f"{type(error).__name__}: {error}") from error
