@@ -29,7 +29,7 @@ from penin_core.omega.tuner import DEFAULTS
 from penin_core.project import Project, open_project, require_recordable, with_baseline
 from penin_core.proposing import propose
 from penin_core.recording import record_cycle, record_first
-from penin_core.records import Candidate, Configuration, CycleReport, Measurement
+from penin_core.records import Axis, Candidate, Configuration, CycleReport, Measurement
 from penin_core.resuming import Asked, forget, interrupted, keep
 from penin_core.settings import Baseline, Settings
 from penin_core.state import exclusive
@@ -184,15 +184,23 @@ async def appraise(cycle: Cycle, provider_id: str | None = None) -> Appraisal:
         cycle.suite = with_baseline(cycle.suite, {n: found[n] for n in Baseline.model_fields})
     measured = await measure(cycle, champion)
     axes = cycle.suite.definition.axes
-    if missing := [axis for axis in axes if getattr(measured, axis) is None]:
+    if missing := [_unmeasured(axis, measured) for axis in axes if getattr(measured, axis) is None]:
+        hint = "declare in the suite what it cannot measure, with a reason"
+        if "logprobs" in measured.not_applied:
+            hint = 'the model gives no log-probabilities: set calibration = "stated" in the suite'
         raise EvaluationFailed(
-            f"the champion could not be measured on {', '.join(missing)}",
-            hint="declare in the suite what it cannot measure, with a reason",
+            f"the champion could not be measured on {', '.join(missing)}", hint=hint
         )
     tau = settings.evolve.tau
     if tau is None:
         tau = min(0.70, max(0.50, gate(measured, axes, DEFAULTS).score))
     return Appraisal(champion, measured, tau, cycle.suite.baseline or Baseline())
+
+
+def _unmeasured(axis: Axis, measured: Measurement) -> str:
+    """Name an axis, and which of its parts have no value."""
+    parts = [name for name, value in measured.raw.get(axis, {}).items() if value is None]
+    return f"{axis} ({', '.join(parts)})" if parts else axis
 
 
 async def measure(cycle: Cycle, candidate: Candidate, count: int = FIRST_TASKS) -> Measurement:

@@ -136,7 +136,7 @@ def test_a_half_right_answer_is_wrong_to_calibration():
 
 
 def test_without_log_probabilities_there_is_no_calibration():
-    with pytest.raises(ValueError, match="log-probabilities"):
+    with pytest.raises(ProviderBadReply, match="log-probabilities"):
         Calibration().score(task(), [said()])
     assert Calibration().aggregate([]) is None
 

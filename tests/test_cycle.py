@@ -603,6 +603,32 @@ def test_where_nobody_proposes_anything_the_cycle_says_so(tmp_path):
 # Models that fail
 
 
+def silent(request):
+    """Answer as ``skilled`` does, without log-probabilities."""
+    text = str(sum(terms_of(request.messages[-1].content)) + (not skilled(request)))
+    return Completion(text=text, model=request.model, tokens_in=8, tokens_out=1)
+
+
+def test_a_champion_without_log_probabilities_is_told_what_to_declare(tmp_path):
+    lab = Lab(tmp_path, right=silent)
+    with pytest.raises(EvaluationFailed, match=r"could not be measured on S \(ece\)") as caught:
+        lab.evolve()
+    assert 'set calibration = "stated" in the suite' in caught.value.hint
+    assert lab.kinds() == []
+
+
+def test_a_few_answers_without_log_probabilities_are_left_out(tmp_path):
+    def right(request):
+        lacks = difficulty(terms_of(request.messages[-1].content)) < 0.05
+        return silent(request) if lacks else skilled(request)
+
+    report = Lab(tmp_path, right=right).evolve(seed=11)
+    best = report.runs[2]
+    assert best.measurement.S is not None
+    assert (report.verdict, report.reason) == ("rollback", "vetoed by sigma")
+    assert "calibration needs at least 100 samples, got 9" in report.guards[0].reason
+
+
 def test_a_champion_that_cannot_be_measured_at_all_makes_no_champion(tmp_path):
     lab = Lab(tmp_path, right=lambda request: ProviderUnavailable("no line"))
     with pytest.raises(EvaluationFailed, match="calls failed"):

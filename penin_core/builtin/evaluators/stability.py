@@ -49,15 +49,16 @@ class Calibration(Evaluator):
         """Return the confidence in the answer.
 
         Raises:
-            ValueError: there are no log-probabilities, though the suite counts on them.
-            ProviderBadReply: the answer does not state the confidence that it was asked for.
+            ProviderBadReply: it came without log-probabilities, or does not state the confidence
+                that it was asked for.
         """
         confidence = completions[0].confidence
-        if confidence is None and self.options.source == "stated":
-            raise ProviderBadReply("the answer states no confidence")
         if confidence is None:
-            raise ValueError(
-                "the model gave no log-probabilities: declare calibration in the suite"
+            stated = self.options.source == "stated"
+            raise ProviderBadReply(
+                "the answer states no confidence"
+                if stated
+                else "the answer has no log-probabilities"
             )
         return confidence
 
