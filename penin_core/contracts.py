@@ -138,7 +138,10 @@ class Mutator(Component):
     def propose(
         self, champion: Candidate, count: int, rng: np.random.Generator
     ) -> Iterable[Candidate]:
-        """Return at most ``count`` children of ``champion``; chance comes from ``rng`` only."""
+        """Return at most ``count`` children of ``champion``; chance comes from ``rng`` only.
+
+        Where runs have measured most of them before, it is asked again for more, with equal chance.
+        """
 
     def prepare(self, tasks: Sequence[Task]) -> None:
         """Look at the tasks of the ``select`` split, once, before the first proposal."""

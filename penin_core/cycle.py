@@ -11,7 +11,7 @@ from typing import Any
 from penin_core.battery import TaskBattery
 from penin_core.engine.wire import Engine
 from penin_core.errors import EvaluationFailed
-from penin_core.gating import answer_of, whole
+from penin_core.gating import answer_of, racing, whole
 from penin_core.league.campaign import campaign_of, closing, require_fresh
 from penin_core.league.confirmation import FinalistFailed, Outcome, confirm
 from penin_core.league.decision import decide
@@ -129,7 +129,7 @@ class Cycle:
             self.battery(),
             champion,
             challengers,
-            self.suite.sample("select", len(self.suite.tasks), self.seed),
+            racing(self.suite, (champion, *challengers), self.seed),
             first_round=settings.race_tasks,
             # Not the tuned value: what confirmations taught must not steer the search.
             lambda_c=DEFAULTS["lambda_c"],

@@ -1,11 +1,13 @@
-"""What the gates take: the tasks on which all axes are measured, and the answers of the guards."""
+"""Which tasks are asked in a race and for the gates, and what the guards answer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from penin_core.contracts import Guard
-from penin_core.records import GuardEvidence, GuardResult, Task
+from penin_core.errors import SuiteError
+from penin_core.records import Candidate, GuardEvidence, GuardResult, Task
 from penin_core.suites import Suite
 
 #: Tasks on which the first champion is measured.
@@ -14,6 +16,8 @@ FIRST_TASKS = 100
 SPECIAL_TASKS = 40
 #: The fixed subset for repeats, perturbations and examples does not change from cycle to cycle.
 SUBSET_SEED = 0
+#: No fewer tasks than this tell anything: in the fixed subset, and in a race.
+LEAST_SUBSET, LEAST_RACE = 20, 10
 
 
 def first_tasks(suite: Suite, count: int = FIRST_TASKS) -> list[Task]:
@@ -22,8 +26,35 @@ def first_tasks(suite: Suite, count: int = FIRST_TASKS) -> list[Task]:
 
 
 def subset(suite: Suite) -> list[Task]:
-    """Return the fixed tasks for repeats, perturbations and examples."""
-    return suite.sample("select", suite.definition.gate_tasks, SUBSET_SEED)
+    """Return the fixed tasks for repeats, perturbations and examples.
+
+    Where ``select`` is small they are half of it: the other half is what mutators may look at.
+    """
+    half = max(LEAST_SUBSET, len(suite.split("select")) // 2)
+    return suite.sample("select", min(suite.definition.gate_tasks, half), SUBSET_SEED)
+
+
+def racing(suite: Suite, candidates: Sequence[Candidate], seed: int) -> list[Task]:
+    """Return the ``select`` tasks to race on, in an order by chance.
+
+    Those that stand solved in the prompt of a candidate are left out, for all: it would know the
+    answers.
+
+    Raises:
+        SuiteError: fewer than 10 are left.
+    """
+    shown: dict[str, list[Mapping[str, Any]]] = {}
+    for example in (example for each in candidates for example in each.config.examples):
+        shown.setdefault(example.input, []).append(example.fields)
+    tasks = suite.sample("select", len(suite.tasks), seed)
+    left = [task for task in tasks if task.fields not in shown.get(task.input, ())]
+    if len(left) < LEAST_RACE:
+        raise SuiteError(
+            f"{len(left)} select tasks are left to race on: the others, {len(tasks) - len(left)}, "
+            "stand solved in the prompts of the candidates",
+            hint="add select tasks, or show fewer examples",
+        )
+    return left
 
 
 def whole(suite: Suite, tasks: Sequence[Task]) -> tuple[list[Task], list[Task]]:

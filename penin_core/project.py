@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -29,10 +29,8 @@ from penin_core.suites import Suite, load_suite
 
 #: A configuration stands whole in the entry that makes it champion.
 MAX_CONFIG_BYTES = 24_000
-#: A guard sees the risks of so many cycles before the present one.
+#: A guard sees so many of the risks that were measured before the present one.
 LAST_RISKS = 9
-#: So many rows are read from the ledger at a time.
-_FEW = 64
 
 
 @dataclass
@@ -177,19 +175,9 @@ def with_baseline(suite: Suite, baseline: Mapping[str, Any]) -> Suite:
 
 def champion_risks(ledger: WORMLedger, before: int | None = None) -> list[float]:
     """Return the last measured risks of the champions, oldest first; up to entry ``before``."""
-    baselines = (
-        run for run in _newest(ledger, before) if run["kind"] == "baseline" and not run["dry_run"]
-    )
-    entries = [ledger.entry(run["idx"]) for run in islice(baselines, LAST_RISKS)]
-    details = [entry.body.get("detail", {}) for entry in entries]
-    return [d["risk"] for d in reversed(details) if d.get("risk") is not None]
-
-
-def _newest(ledger: WORMLedger, before: int | None) -> Iterator[dict[str, Any]]:
-    """Yield runs, newest first, a few at a time: most readers soon have what they want."""
-    while rows := ledger.runs(_FEW, before=before):
-        yield from rows
-        before = rows[-1]["idx"]
+    bodies = (ledger.entry(idx).body for idx in ledger.baselines(before=before))
+    risks = (body.get("detail", {}).get("risk") for body in bodies)
+    return [*islice((risk for risk in risks if risk is not None), LAST_RISKS)][::-1]
 
 
 def parameters(ledger: WORMLedger, before: int | None = None) -> tuple[int, dict[str, float]]:

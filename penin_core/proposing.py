@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from itertools import chain, islice, zip_longest
 
 import numpy as np
@@ -19,6 +19,9 @@ from penin_core.records import Candidate, Configuration
 from penin_core.rendering import draw_seed, render
 from penin_core.training.tuned import tuned_candidates
 
+#: A mutator is asked for no more proposals than this, however many of them were measured before.
+MOST_ASKED = 256
+
 
 def propose(cycle: Cycle, champion: Candidate, count: int) -> list[Candidate]:
     """Ask the mutators, and take proposals in turn until there are ``count`` distinct ones.
@@ -26,14 +29,15 @@ def propose(cycle: Cycle, champion: Candidate, count: int) -> list[Candidate]:
     Trained models that no cycle has measured yet come first. Mutators start from the champion and,
     where earlier races left one, from a parent of the free lineage. A mutator that raises loses its
     proposals; the others fill its place. Proposals that differ only in what their model does not
-    take are one.
+    take are one. What was measured before is proposed again only where a mutator knows nothing new.
     """
     barred = cycle.league.quarantined()
     rng = np.random.default_rng(draw_seed(cycle.seed, "lineage"))
     other = parent(cycle.project.state, cycle.ledger, champion, barred, rng)
     starts = [_informed(cycle, start) for start in (champion, other) if start is not None]
+    known = cycle.ledger.measured()
     asked = [
-        _proposals(cycle, mutator, start, count)
+        _proposals(cycle, mutator, start, count, known)
         for mutator in cycle.project.mutators()
         for start in starts
     ]
@@ -58,14 +62,16 @@ def _tuned(cycle: Cycle, champion: Candidate, barred: frozenset[str]) -> Iterato
             cycle.failed("finetuners", name, error, f"job {job.short} does not compete")
 
 
-def _proposals(cycle: Cycle, mutator: Mutator, start: Candidate, count: int) -> list[Candidate]:
+def _proposals(
+    cycle: Cycle, mutator: Mutator, start: Candidate, count: int, known: Set[str]
+) -> list[Candidate]:
     """Return what a mutator proposes; it never sees the subset that examples would spoil."""
     fixed = {task.id for task in subset(cycle.suite)}
     purpose = ("propose", mutator.name, *([start.hash] if start.origin == "lineage" else []))
-    rng = np.random.default_rng(draw_seed(cycle.seed, *purpose))
+    seed = draw_seed(cycle.seed, *purpose)
     try:
         mutator.prepare([t for t in cycle.suite.split("select") if t.id not in fixed])
-        proposals = list(islice(mutator.propose(start, count, rng), count))
+        proposals = _new_first(mutator, start, count, seed, known)
     except Exception as error:
         cycle.failed("mutators", mutator.name, error, "its proposals are lost")
         return []
@@ -76,6 +82,23 @@ def _proposals(cycle: Cycle, mutator: Mutator, start: Candidate, count: int) -> 
         except Exception as error:
             cycle.failed("mutators", mutator.name, error, "one of its proposals is lost")
     return usable
+
+
+def _new_first(
+    mutator: Mutator, start: Candidate, count: int, seed: int, known: Set[str]
+) -> list[Candidate]:
+    """Return ``count`` proposals; more are asked for as long as too few of them are new."""
+    found: dict[object, Candidate] = {}
+    asked = count
+    while True:
+        rng = np.random.default_rng(seed)
+        proposals = list(islice(mutator.propose(start, asked, rng), asked))
+        found |= {getattr(each, "hash", id(each)): each for each in proposals}
+        ordered = sorted(found, key=known.__contains__)
+        enough = len(found.keys() - known) >= count
+        if enough or len(proposals) < asked or asked >= MOST_ASKED:
+            return [found[key] for key in ordered[:count]]
+        asked = min(2 * asked, MOST_ASKED)
 
 
 def _checked(cycle: Cycle, start: Candidate, candidate: Candidate) -> Candidate:

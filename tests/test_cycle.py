@@ -592,6 +592,17 @@ def test_the_champion_itself_and_repeats_are_no_challengers(tmp_path):
     assert [c.config.system for c in proposals(lab, 4)[0]] == ["skill=0.9 tomorrow"]
 
 
+def test_what_was_measured_is_proposed_again_only_where_nothing_new_is_left(tmp_path):
+    listed = [f"skill=0.{n} listed" for n in range(5)]
+    behaviour = proposing(lambda champion: [champion.child("odd", system=text) for text in listed])
+    lab = Lab(tmp_path, mutators=[behaviour], skills=())
+    tried = []
+    for _ in range(3):
+        reports = lab.evolve(2).runs
+        tried.append([run.candidate.config.system for run in reports if run.candidate.parent])
+    assert tried == [listed[:2], listed[2:4], [listed[4], listed[0]]]
+
+
 def test_where_nobody_proposes_anything_the_cycle_says_so(tmp_path):
     lab = Lab(tmp_path, skills=())
     report = lab.evolve()

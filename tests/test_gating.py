@@ -3,15 +3,19 @@
 import pytest
 
 from penin_core import (
+    Candidate,
+    Configuration,
     EthicsEvidence,
+    Example,
     Guard,
     GuardEvidence,
     GuardResult,
     Measurement,
     Suite,
+    SuiteError,
     Task,
 )
-from penin_core.gating import SPECIAL_TASKS, answer_of, first_tasks, subset, whole
+from penin_core.gating import SPECIAL_TASKS, answer_of, first_tasks, racing, subset, whole
 from penin_core.settings import SuiteDefinition
 
 SUITE = Suite(
@@ -28,6 +32,45 @@ def test_the_fixed_tasks_do_not_change_and_come_from_the_select_tasks():
     assert first_tasks(SUITE) == SUITE.sample("select", 100, 0)
     assert first_tasks(SUITE, 7) == first_tasks(SUITE)[:7]
     assert subset(SUITE) == first_tasks(SUITE, 20)
+
+
+def questions(count, **fields):
+    return Suite(
+        SuiteDefinition(gate_tasks=60),
+        tuple(
+            Task(id=f"s{n}", input=f"question {n % 100}", split="select", fields={**fields, "n": n})
+            for n in range(count)
+        ),
+    )
+
+
+@pytest.mark.parametrize(("count", "kept"), [(20, 20), (30, 20), (60, 30), (120, 60), (400, 60)])
+def test_the_fixed_tasks_leave_half_of_a_small_split_to_the_mutators(count, kept):
+    assert len(subset(questions(count))) == kept
+
+
+def showing(*tasks, fields=True):
+    examples = [
+        Example(input=task.input, output="x", fields=task.fields if fields else {})
+        for task in tasks
+    ]
+    return Candidate(config=Configuration(provider="p", model="m", examples=tuple(examples)))
+
+
+def test_a_race_leaves_out_what_stands_solved_in_a_prompt():
+    suite = questions(150)
+    order = suite.sample("select", 150, 7)
+    champion, challenger = showing(order[3]), showing(order[0], order[9])
+    left = [task for task in order if task not in (order[0], order[3], order[9])]
+    assert racing(suite, (champion, challenger), 7) == left
+    assert racing(suite, (), 7) == order
+
+
+def test_examples_without_columns_are_of_tasks_without_columns():
+    order = SUITE.sample("select", 150, 7)
+    assert racing(questions(150), (showing(order[0], fields=False),), 7)
+    with pytest.raises(SuiteError, match="0 select tasks are left to race on: the others, 150"):
+        racing(SUITE, (showing(order[0]),), 7)
 
 
 def test_all_axes_take_the_tasks_and_the_special_splits_and_few_of_them_deeply():

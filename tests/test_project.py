@@ -74,7 +74,13 @@ def test_options_that_make_no_sense_are_an_error_of_the_settings(suite, tables, 
 def run(number, kind, **fields):
     """Return the body of a run whose risk is its number."""
     names = {"id": f"run-{number}", "kind": kind, "candidate_cfg_hash": "c", "dry_run": False}
-    return {**names, "verdict": "rollback", "detail": {"risk": number / 1000}, **fields}
+    return {
+        **names,
+        "verdict": "rollback",
+        "s_score": 0.5,
+        "detail": {"risk": number / 1000},
+        **fields,
+    }
 
 
 def test_the_risks_are_those_of_the_last_champions_however_many_challengers_came_since(tmp_path):
@@ -88,6 +94,15 @@ def test_the_risks_are_those_of_the_last_champions_however_many_challengers_came
         assert champion_risks(ledger) == expected[-LAST_RISKS:]
         assert champion_risks(ledger, before=41) == expected[:3]
         assert champion_risks(ledger, before=0) == []
+
+
+def test_cycles_that_measured_no_risk_do_not_push_out_those_that_did(tmp_path):
+    with WORMLedger(tmp_path / "ledger.db") as ledger:
+        ledger.record_many(("RUN", run(n, "baseline")) for n in range(1, 4))
+        unmeasured = {"s_score": None, "detail": {"risk": None}}
+        ledger.record_many(("RUN", run(n, "baseline", **unmeasured)) for n in range(4, 40))
+        ledger.record_run(run(40, "baseline", detail={"risk": None}))
+        assert champion_risks(ledger) == [0.001, 0.002, 0.003]
 
 
 def test_an_entry_that_says_nothing_about_the_parameters_leaves_them_as_they_are_shipped(tmp_path):

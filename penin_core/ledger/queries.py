@@ -172,6 +172,18 @@ class Readable(ABC):
         with self._reading() as connection:
             return {config_hash for (config_hash,) in connection.execute(query)}
 
+    def baselines(self, *, before: int | None = None) -> list[int]:
+        """Return the indices of the runs that measured the stability of a champion, newest first.
+
+        ``before`` leaves out the entry of that index and all later ones. Dry runs do not count.
+        """
+        query = (
+            "SELECT idx FROM runs WHERE kind = 'baseline' AND NOT dry_run AND s_score IS NOT NULL "
+            "AND idx < coalesce(?, idx + 1) ORDER BY idx DESC"
+        )
+        with self._reading() as connection:
+            return [idx for (idx,) in connection.execute(query, (before,))]
+
     def cycles(self) -> list[str]:
         """Return the ids of the cycles that measured a challenger, newest first."""
         query = (
