@@ -128,7 +128,11 @@ class TaskBattery:
         if "S" in wanted:
             first = [(task, written.get(id(task)) or self._request(model, task)) for task in deep]
             further |= autocorrection(await self._second_tries(first, grades))
-        return summarize(rows, probes, evaluators, self.suite.hash, tuple(sorted(dropped)), further)
+        failed = (answers[r.key] for r in plain)
+        hint = next((each.hint for each in failed if isinstance(each, ProviderError)), "")
+        return summarize(
+            rows, probes, evaluators, self.suite.hash, tuple(sorted(dropped)), further, hint
+        )
 
     def _formed(self, task: Task, answer: Answer, probes: Sequence[Probe]) -> TaskRow:
         """Return the row of a task, which also says whether the answer has the right form."""

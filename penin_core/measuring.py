@@ -173,13 +173,16 @@ def summarize(
     suite_hash: str,
     not_applied: tuple[str, ...] = (),
     further: Mapping[str, float] = MappingProxyType({}),
+    hint: str = "",
 ) -> Measurement:
     """Return the measurement that rows and probes add up to; ``further`` joins the parts of S.
+
+    ``hint`` is what to do about the first call that failed, where that is known.
 
     Raises:
         EvaluationFailed: more than 20 % of the calls failed.
     """
-    errors = require_answers(rows)
+    errors = require_answers(rows, hint)
     good = [r for r in rows if r.error is None and r.split not in SPECIAL_SPLITS]
     axes = {axis: _parts(axis, evaluators, probes) for axis in AXES}
     raw = {
@@ -225,8 +228,8 @@ def excess(rows: Sequence[TaskRow], allowed: int) -> dict[str, float]:
     return {"excess": found} if found else {}
 
 
-def require_answers(rows: Sequence[TaskRow]) -> int:
-    """Return how many calls failed.
+def require_answers(rows: Sequence[TaskRow], hint: str = "") -> int:
+    """Return how many calls failed; ``hint`` is what to do about the first of them.
 
     Raises:
         EvaluationFailed: more than 20 % of them.
@@ -235,7 +238,7 @@ def require_answers(rows: Sequence[TaskRow]) -> int:
     if len(errors) > MAX_ERRORS * len(rows):
         raise EvaluationFailed(
             f"{len(errors)} of {len(rows)} calls failed; the first: {errors[0]}",
-            hint="nothing is concluded from an evaluation with more than 20 % errors",
+            hint=hint or "nothing is concluded from an evaluation with more than 20 % errors",
         )
     return len(errors)
 

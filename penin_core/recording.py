@@ -115,8 +115,9 @@ def _case(cycle: Cycle, candidate: Candidate, champion: Candidate, decision: Dec
 
 
 def _report(cycle: Cycle, champion: Candidate, runs: Sequence[RunSummary]) -> CycleReport:
-    challengers = runs[1:]
-    best = min(challengers, key=_order, default=None)
+    challengers, finalist = runs[1:], cycle.raced.finalist
+    confirmed = [run for run in challengers if finalist and run.candidate.hash == finalist.hash]
+    best = min(confirmed or challengers, key=_order, default=None)
     trial = cycle.trial
     if cycle.exhausted:
         reason = f"budget_exhausted: {cycle.exhausted}"

@@ -101,6 +101,7 @@ def test_evolve_refuses_flags(folder, penin, flags, words):
         ('model = "e1"', 'model = "e1"\nprompt = "{{question}}"', "{{question}}"),
         ("exact_match", "exact_mach", "did you mean 'exact_match'?"),
         ("[suite]", '[guards]\nuse = ["sigmas"]\n[suite]', "did you mean 'sigma'?"),
+        ("[suite]", "[guards]\nuse = []\n[suite]", "nothing is promoted without one"),
         ("[suite]", '[evolve]\nmutators = ["few"]\n[suite]', "no mutator named 'few'"),
         ("[suite]", "[providers.echo]\nloud = true\n[suite]", "loud"),
         ('groups = "none"\n', "", "declares groups not applicable without a reason"),

@@ -620,6 +620,13 @@ def silent(request):
     return Completion(text=text, model=request.model, tokens_in=8, tokens_out=1)
 
 
+def test_calls_that_fail_say_what_to_do_about_the_first(tmp_path):
+    refusal = ProviderUnavailable("no line", hint="plug it in")
+    with pytest.raises(EvaluationFailed, match="of 56 calls failed") as caught:
+        Lab(tmp_path, right=lambda request: refusal).evolve()
+    assert caught.value.hint == "plug it in"
+
+
 def test_a_champion_without_log_probabilities_is_told_what_to_declare(tmp_path):
     lab = Lab(tmp_path, right=silent)
     with pytest.raises(EvaluationFailed, match=r"could not be measured on S \(ece\)") as caught:
@@ -731,6 +738,11 @@ def test_money_that_is_used_up_promotes_nothing_however_far_the_cycle_came(
     assert {run.decision.verdict for run in cut.runs[1:]} <= {"fail", "rollback"}
     assert "fail" in {run.decision.verdict for run in cut.runs[1:]}
     assert "PROMOTE" not in lab.kinds()
+    if share == 0.9:
+        # Who was about to be confirmed is the one to look at, though it is the one that failed.
+        best = next(run for run in cut.runs if run.run_id == cut.best_challenger)
+        assert best.candidate.config.system == "skill=0.9 tomorrow"
+        assert best.decision.verdict == "fail"
     # With more money it goes on where it was: what was answered is not asked again.
     again = lab.evolve(seed=1)
     assert again.verdict == "promote"
@@ -1061,6 +1073,7 @@ def test_tuning_starts_when_enough_finalists_are_in_the_ledger(tmp_path):
                         "s_score": 0.9,
                         "c_score": 0.5,
                         "l_score": 0.8,
+                        "score": 0.7,
                         "dry_run": False,
                         "n_tasks": 100,
                     }
