@@ -208,3 +208,24 @@ def test_bad_flags_are_one_clear_error(folder, penin, flags, words):
     assert said.code == 2
     assert words in said.err
     assert everything(folder) == ["t.jsonl"]
+
+
+def test_options_of_the_provider_are_used_and_written(folder, penin):
+    tasks = write_tasks(folder / "tasks.jsonl")
+    scripted = ("--provider", "scripted", "--model", "s1", "--no-measure")
+    options = ("--set", "default=yes", "--set", "confidence=0.9")
+    said = penin("init", "--tasks", tasks, *scripted, *options)
+    assert said.code == 0, said.err
+    written = tomllib.loads((folder / "penin.toml").read_text())
+    assert written["providers"] == {"scripted": {"default": "yes", "confidence": 0.9}}
+    assert "calibration" in written["suite"]["evaluators"]
+
+
+@pytest.mark.parametrize(
+    ("option", "words"), [("loud=true", "loud"), ("confidence", "is not NAME=VALUE")]
+)
+def test_options_that_the_provider_does_not_have_write_nothing(folder, penin, option, words):
+    said = penin("init", "--provider", "scripted", "--model", "s1", "--set", option)
+    assert said.code == 2
+    assert words in said.err
+    assert everything(folder) == []

@@ -159,7 +159,7 @@ def test_the_commands_of_a_page_run(page, prepared, tmp_path, monkeypatch, capsy
 def _here(command):
     """Let a command ask the pupil, and keep ``init`` from replacing the settings that name it."""
     if command.startswith("init"):
-        bare = re.sub(r"--(provider|model) \S+|--force", "", command)
+        bare = re.sub(r"--(provider|model|set) \S+|--force", "", command)
         return f"{bare} --no-measure --config written.toml --force"
     return re.sub(r"--provider \S+", "--provider pupil", command)
 

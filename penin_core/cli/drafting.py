@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ class Answers:
     prompt: str = "{{input}}"
     temperature: float | None = None
     max_tokens: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def draft(answers: Answers, folder: Path) -> list[Table]:
@@ -53,7 +55,7 @@ def draft(answers: Answers, folder: Path) -> list[Table]:
         raise SettingsError(
             f"no model of provider {answers.provider!r} is named", hint="name it with --model"
         )
-    capabilities = capabilities_of(plugins, answers.provider, model)
+    capabilities = capabilities_of(plugins, answers.provider, model, answers.options)
     price = capabilities.price
     free = price is not None and price.input_per_million == price.output_per_million == 0.0
     if answers.tasks is None:
@@ -68,6 +70,7 @@ def draft(answers: Answers, folder: Path) -> list[Table]:
             {},
         ),
         ("champion", "What runs today. `penin evolve` looks for something better.", champion),
+        *_provider(answers),
         *suite,
         (
             "evolve.margins",
@@ -83,11 +86,20 @@ def draft(answers: Answers, folder: Path) -> list[Table]:
     ]
 
 
-def capabilities_of(plugins: Plugins, provider: str, model: str) -> Capabilities:
+def _provider(answers: Answers) -> list[Table]:
+    if not answers.options:
+        return []
+    comment = "How its provider is reached. Keys never stand here: they come from the environment."
+    return [(f"providers.{answers.provider}", comment, answers.options)]
+
+
+def capabilities_of(
+    plugins: Plugins, provider: str, model: str, options: Mapping[str, Any]
+) -> Capabilities:
     """Ask a provider what a model can do; no call is made."""
     from penin_core.errors import ProviderRefused, SettingsError
 
-    made = plugins.create("providers", provider)
+    made = plugins.create("providers", provider, options)
     try:
         found: Capabilities = made.capabilities(model)
     except ProviderRefused as error:

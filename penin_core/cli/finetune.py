@@ -10,7 +10,7 @@ import click
 
 from . import jobs
 from .output import emit, json_option, progress, quiet_option
-from .shared import Duration, Money, place_options, suite_option
+from .shared import Duration, Money, named_values, place_options, suite_option
 
 if TYPE_CHECKING:
     from penin_core.project import Project
@@ -75,7 +75,7 @@ def start(
     Ctrl-C leaves a job that the same command, or penin finetune resume, goes on with. The trained
     model competes in the next cycle of penin evolve.
     """
-    hyperparams = jobs.parsed(given)
+    hyperparams = named_values(given, "n_epochs=3")
     progress("reading settings, plugins, tasks and examples")
     from penin_core.training.plan import left_of
     from penin_core.training.planning import plan_training

@@ -11,7 +11,7 @@ import click
 
 from .drafting import EMBEDDED, Answers, draft, with_start
 from .output import emit, json_option, progress, quiet_option
-from .shared import checked_project, place_options, seconds_of
+from .shared import checked_project, named_values, place_options, seconds_of
 
 if TYPE_CHECKING:
     from penin_core.project import Project
@@ -30,6 +30,13 @@ FILE_NAME = "penin.toml"
 @click.option("--name", metavar="TEXT", help="Name of the suite.  [default: that of the file]")
 @click.option("--provider", metavar="ID", help="Whose model runs today.  [default: tiny]")
 @click.option("--model", metavar="NAME", help="Which model.  [default for tiny: tiny-2]")
+@click.option(
+    "--set",
+    "options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An option of the provider, such as base_url; repeatable.",
+)
 @click.option("--system", metavar="TEXT", help="The instruction in use today.")
 @click.option("--prompt", metavar="TEXT", help="How a task is asked.  [default: {{input}}]")
 @click.option("--temperature", type=float, help="Sampling temperature in use today.  [default: 1]")
@@ -42,6 +49,7 @@ FILE_NAME = "penin.toml"
 def command(
     no_measure: bool,
     force: bool,
+    options: tuple[str, ...],
     config: Path | None,
     state_dir: Path | None,
     as_json: bool,
@@ -59,6 +67,8 @@ def command(
     path = config or Path(FILE_NAME)
     projectfiles.require_place(path, replace=force)
     given = {name: value for name, value in given.items() if value is not None}
+    if options:
+        given["options"] = named_values(options, "base_url=http://localhost:11434/v1")
     if not given and sys.stdin.isatty() and sys.stderr.isatty():
         given = asked()
     progress("reading tasks, plugins and the model's capabilities")

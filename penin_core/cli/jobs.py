@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,27 +17,6 @@ if TYPE_CHECKING:
 
 #: So many problems of a file are shown.
 SHOWN = 100
-
-
-def parsed(given: Sequence[str]) -> dict[str, Any]:
-    """Return NAME=VALUE pairs; a value is JSON, or else a text.
-
-    Raises:
-        SettingsError: a pair has no name or no "=", or a name is given twice.
-    """
-    from penin_core.errors import SettingsError
-
-    found: dict[str, Any] = {}
-    for pair in given:
-        name, equals, text = pair.partition("=")
-        if not (name and equals) or name in found:
-            problem = "is given twice" if name in found else "is not NAME=VALUE"
-            raise SettingsError(f"--set {pair!r} {problem}", hint="such as --set n_epochs=3")
-        try:
-            found[name] = json.loads(text)
-        except ValueError:
-            found[name] = text
-    return found
 
 
 def row(project: Project, job: Job) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -260,6 +261,27 @@ def on_provider(name: str | None) -> Callable[[Configuration], Configuration] | 
     if name is None:
         return None
     return lambda config: config.model_copy(update={"provider": name})
+
+
+def named_values(given: Sequence[str], example: str) -> dict[str, Any]:
+    """Return the NAME=VALUE pairs of ``--set``; a value is JSON, or else a text.
+
+    Raises:
+        SettingsError: a pair has no name or no "=", or a name is given twice.
+    """
+    from penin_core.errors import SettingsError
+
+    found: dict[str, Any] = {}
+    for pair in given:
+        name, equals, text = pair.partition("=")
+        if not (name and equals) or name in found:
+            problem = "is given twice" if name in found else "is not NAME=VALUE"
+            raise SettingsError(f"--set {pair!r} {problem}", hint=f"such as --set {example}")
+        try:
+            found[name] = json.loads(text)
+        except ValueError:
+            found[name] = text
+    return found
 
 
 def seconds_of(settings: Settings) -> float:
