@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from penin_core.contracts import Guard
 from penin_core.errors import SuiteError
-from penin_core.records import Candidate, GuardEvidence, GuardResult, Task
+from penin_core.records import Candidate, Example, GuardEvidence, GuardResult, Task
+from penin_core.rendering import columns
 from penin_core.suites import Suite
 
 #: Tasks on which the first champion is measured.
@@ -43,11 +43,14 @@ def racing(suite: Suite, candidates: Sequence[Candidate], seed: int) -> list[Tas
     Raises:
         SuiteError: fewer than 10 are left.
     """
-    shown: dict[str, list[Mapping[str, Any]]] = {}
-    for example in (example for each in candidates for example in each.config.examples):
-        shown.setdefault(example.input, []).append(example.fields)
+    shown = [(columns(c.config.prompt), e) for c in candidates for e in c.config.examples]
+    inputs = {example.input for _, example in shown}
+
+    def is_shown(task: Task) -> bool:
+        return task.input in inputs and any(_is_of(e, task, names) for names, e in shown)
+
     tasks = suite.sample("select", len(suite.tasks), seed)
-    left = [task for task in tasks if task.fields not in shown.get(task.input, ())]
+    left = [task for task in tasks if not is_shown(task)]
     if len(left) < LEAST_RACE:
         raise SuiteError(
             f"{len(left)} select tasks are left to race on: the others, {len(tasks) - len(left)}, "
@@ -55,6 +58,13 @@ def racing(suite: Suite, candidates: Sequence[Candidate], seed: int) -> list[Tas
             hint="add select tasks, or show fewer examples",
         )
     return left
+
+
+def _is_of(example: Example, task: Task, names: Iterable[str]) -> bool:
+    """Say whether an example is a task, as far as a prompt with these columns shows it."""
+    return example.input == task.input and all(
+        example.fields.get(name) == task.fields[name] for name in names if name in task.fields
+    )
 
 
 def whole(suite: Suite, tasks: Sequence[Task]) -> tuple[list[Task], list[Task]]:

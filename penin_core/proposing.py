@@ -16,7 +16,7 @@ from penin_core.league.campaign import campaign_of, fresh_tasks
 from penin_core.league.lineage import parent
 from penin_core.project import require_recordable
 from penin_core.records import Candidate, Configuration
-from penin_core.rendering import draw_seed, render
+from penin_core.rendering import columns, draw_seed, render
 from penin_core.training.tuned import tuned_candidates
 
 #: A mutator is asked for no more proposals than this, however many of them were measured before.
@@ -107,6 +107,7 @@ def _checked(cycle: Cycle, start: Candidate, candidate: Candidate) -> Candidate:
     Raise where a task lacks what it asks for, where it is too long, where its provider or model is
     not known, or where it changes nothing that is sent.
     """
+    candidate = _trimmed(candidate)
     require_recordable(candidate.config)
     for task in {frozenset(task.fields): task for task in cycle.suite.tasks}.values():
         render(candidate.config, task, cycle.seed)
@@ -116,6 +117,22 @@ def _checked(cycle: Cycle, start: Candidate, candidate: Candidate) -> Candidate:
         reason = f"{candidate.config.model} does not take {refused}, and nothing else changed"
         raise ProviderRefused(reason)
     return candidate
+
+
+def _trimmed(candidate: Candidate) -> Candidate:
+    """Return the candidate without columns of examples that its prompt does not use.
+
+    What is recorded stays for ever, and a column can be long, or name somebody.
+    """
+    used, examples = set(columns(candidate.config.prompt)), candidate.config.examples
+    if all(example.fields.keys() <= used for example in examples):
+        return candidate
+    kept = [
+        each.model_copy(update={"fields": {n: v for n, v in each.fields.items() if n in used}})
+        for each in examples
+    ]
+    config = candidate.config.model_copy(update={"examples": tuple(kept)})
+    return candidate.model_copy(update={"config": config})
 
 
 def _informed(cycle: Cycle, candidate: Candidate) -> Candidate:

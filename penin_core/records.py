@@ -7,7 +7,7 @@ Probabilities, scores and axis values lie in [0, 1]. Higher is better, except fo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -25,6 +25,8 @@ from pydantic import (
 from .canonical import digest
 
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
+#: Of one answer. No model reads or writes so many, and their price still fits into a database.
+TokenCount = Annotated[int, Field(ge=0, le=2**31)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Accepted = Annotated[tuple[str, ...], Field(min_length=1)]
 Axis = Literal["U", "S", "C", "L"]
@@ -49,6 +51,10 @@ JobStatus = Literal[
 
 #: Records are frozen against the usual way.
 _put = object.__setattr__
+
+
+def _empty(value: Sized) -> bool:
+    return not value
 
 
 class Record(BaseModel):
@@ -131,11 +137,11 @@ class Completion(Record):
 
     text: str
     model: str
-    tokens_in: int = Field(ge=0)
-    tokens_out: int = Field(ge=0)
+    tokens_in: TokenCount
+    tokens_out: TokenCount
     logprobs: tuple[float, ...] | None = None
     finish: Literal["stop", "length", "other"] = "stop"
-    cost_usd: float | None = Field(default=None, ge=0.0)
+    cost_usd: float | None = Field(default=None, ge=0.0, le=1e9)
     latency_ms: float = Field(default=0.0, ge=0.0)
     dropped: tuple[str, ...] = ()
     utility: Unit | None = None
@@ -226,11 +232,21 @@ class Progress(Record):
 
 
 class Example(Record):
-    """A solved task that is shown in the prompt. With tags, only to tasks that share one."""
+    """A solved task that is shown in the prompt. With tags, only to tasks that share one.
+
+    ``fields`` are its own columns, for a prompt that uses ``{{column}}``; a column that it lacks is
+    that of the task that is asked.
+    """
 
     input: str
     output: str
     tags: tuple[str, ...] = ()
+    # Left out where there are none: configurations without them keep their hashes.
+    fields: dict[str, Any] = Field(default={}, exclude_if=_empty)
+
+    def __hash__(self) -> int:
+        """Return a hash without the columns, which may hold lists; equal examples have the same."""
+        return hash((self.input, self.output, self.tags))
 
 
 class Task(Record):
@@ -419,7 +435,7 @@ class JobState(Record):
     status: Annotated[JobStatus, BeforeValidator(job_status)]
     message: str = ""
     points: tuple[TrainingProgress, ...] = ()
-    tokens: int | None = Field(default=None, ge=0)
+    tokens: int | None = Field(default=None, ge=0, le=2**50)
     events: tuple[str, ...] = ()
     checkpoints: tuple[TrainedCheckpoint, ...] = ()
     files: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from .canonical import digest
 from .errors import SuiteError
-from .records import Configuration, Message, Request, Task
+from .records import Configuration, Example, Message, Request, Task
 
 _PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 
@@ -33,9 +33,25 @@ def substitute(template: str, values: Mapping[str, str]) -> str:
     return _PLACEHOLDER.sub(value, template)
 
 
+def columns(prompt: str) -> list[str]:
+    """Return the names that stand as ``{{name}}`` in a prompt."""
+    return _PLACEHOLDER.findall(prompt)
+
+
 def as_text(value: object) -> str:
     """Return a task's value as the text that stands for it in a prompt."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def as_texts(fields: Mapping[str, object]) -> dict[str, str]:
+    """Return the columns of a task as the texts that stand for them in a prompt."""
+    return {name: as_text(value) for name, value in fields.items()}
+
+
+def of_example(example: Example, values: Mapping[str, str]) -> dict[str, str]:
+    """Return ``values`` of the question that is asked with those of an example in their place."""
+    own = as_texts(example.fields)
+    return {**values, **own, "system": values["system"], "input": example.input}
 
 
 def render(config: Configuration, task: Task, seed: int) -> Request:
@@ -44,12 +60,11 @@ def render(config: Configuration, task: Task, seed: int) -> Request:
     Examples of the configuration come first, then those that an evaluator added to the task, then
     the turns before its input. Independent draws differ in ``task.sample``, hence in seed.
     """
-    columns = {name: as_text(value) for name, value in task.fields.items()}
-    values = {**columns, "system": task.system, "input": task.input}
+    values = {**as_texts(task.fields), "system": task.system, "input": task.input}
     turns: list[Message] = []
     for example in (*config.examples, *task.examples):
         if not example.tags or set(example.tags) & set(task.tags):
-            shown = substitute(config.prompt, {**values, "input": example.input})
+            shown = substitute(config.prompt, of_example(example, values))
             turns.append(Message(role="user", content=shown))
             turns.append(Message(role="assistant", content=example.output))
     turns.extend(task.messages)

@@ -60,9 +60,10 @@ async def evolve_one_cycle(
     and the evidence agree. ``budget_minutes`` and ``max_usd`` bound time and money; what they cut
     off is recorded as failed, never promoted. A ``dry_run`` measures and records, but neither makes
     or moves a champion nor tunes. ``seed`` makes the cycle repeatable; it defaults to the number of
-    cycles in the ledger, so that an interrupted cycle is taken up where it was. ``resume`` takes
-    number, seed, profile, provider and ``dry_run`` from the cycle that was interrupted: no call is
-    paid twice, and a confirmation that stands open goes on at its own level.
+    cycles in the ledger. A cycle that was killed is not among them, one whose time or money ended
+    is: after that one, another seed asks anew. ``resume`` takes number, seed, profile, provider and
+    ``dry_run`` from the cycle that either way was interrupted: no call is paid twice, and a
+    confirmation that stands open goes on at its own level.
 
     Raises:
         SettingsError, SuiteError, PluginError, StateError: before anything is spent.

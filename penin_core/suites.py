@@ -15,8 +15,7 @@ from pydantic import ValidationError
 
 from .canonical import canonical_json, digest
 from .errors import SuiteError
-from .leaks import Leak, find_leaks, question_key, texts_in
-from .omega.metrics import normalize_text
+from .leaks import RECURRING, SHORT, Leak, find_leaks, question_key, taught_texts
 from .records import Example, Split, Task
 from .settings import Baseline, SuiteDefinition
 
@@ -72,8 +71,8 @@ class Suite:
             raise SuiteError(
                 f"suite {self.definition.name!r} has {len(leaks)} confirm tasks that were seen "
                 f"before: {shown}",
-                hint="remove them; a file without `split` is divided so that equal tasks stay "
-                "together",
+                hint=f"remove them{_short_too(leaks)}; a file without `split` is divided so that "
+                "equal tasks stay together",
             )
 
     def leaks(self) -> list[Leak]:
@@ -81,6 +80,16 @@ class Suite:
         return find_leaks(
             self.split("confirm"), [*_questions(self.split("select")), *self.training]
         )
+
+
+def _short_too(leaks: Sequence[Leak]) -> str:
+    short = sum(leak.short for leak in leaks)
+    if not short:
+        return ""
+    return (
+        f" ({short} have fewer than {SHORT} characters: such ones may recur in up to "
+        f"{RECURRING:.0%} of the confirm tasks)"
+    )
 
 
 def seeded_order(tasks: Iterable[Task], seed: int) -> list[Task]:
@@ -96,7 +105,7 @@ def example_of(task: Task) -> Example | None:
     if isinstance(expected, tuple):
         expected = expected[0]
     output = expected if isinstance(expected, str) else json.dumps(expected, ensure_ascii=False)
-    return Example(input=task.input, output=output, tags=task.tags)
+    return Example(input=task.input, output=output, tags=task.tags, fields=task.fields)
 
 
 def load_suite(definition: SuiteDefinition, folder: Path, shipped: Mapping[str, Any]) -> Suite:
@@ -154,7 +163,7 @@ def read_tasks(path: Path, clusters: str | None = None) -> list[Task]:
 def _lines(path: Path) -> list[tuple[int, str]]:
     """Return the lines of a file that are not blank, with their numbers."""
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise SuiteError(
             f"{path}: cannot be read ({error})", hint="name a JSON Lines file"
@@ -163,7 +172,7 @@ def _lines(path: Path) -> list[tuple[int, str]]:
 
 
 def _read_training(path: Path) -> list[tuple[str, str]]:
-    """Return every text in a file of training data, normalised, by file and line."""
+    """Return the texts in a file of training data that can give a question away, by line."""
     found = []
     for number, line in _lines(path):
         try:
@@ -173,7 +182,7 @@ def _read_training(path: Path) -> list[tuple[str, str]]:
                 f"{path}, line {number}: {error or 'nested too deeply'}",
                 hint="training data are JSON Lines",
             ) from None
-        found += [(f"{path.name}:{number}", normalize_text(text)) for text in texts_in(row)]
+        found += [(f"{path.name}:{number}", text) for text in taught_texts(row)]
     return found
 
 
@@ -225,7 +234,9 @@ def divided(tasks: Sequence[Task], clusters: str | None = None) -> list[Task]:
     while ours:
         confirm = [task for task in tasks if task.id in ours and split[task.id] == "confirm"]
         select = [task for task in tasks if split[task.id] == "select"]
-        given_away = {unit[leak.task] for leak in find_leaks(confirm, _questions(select))}
+        leaks = find_leaks(confirm, _questions(select))
+        # A source is not given away by a "yes" in it.
+        given_away = {unit[leak.task] for leak in leaks if not (clusters and leak.short)}
         if not given_away:
             break
         split |= dict.fromkeys((i for i in ours if unit[i] in given_away), "select")

@@ -50,14 +50,19 @@ def tune(cycle: Cycle) -> bool:
 
 
 def replay_history(ledger: WORMLedger) -> list[ReplayCycle]:
-    """Return the cycles of the ledger in which a finalist was measured on all axes of the suite."""
+    """Return the cycles of the ledger in which a finalist was measured on all axes of the suite.
+
+    Only such a finalist has a score; who dropped out of the race was measured on two axes at most.
+    """
     cycles: dict[str, list[dict[str, Any]]] = {}
     for run in reversed(ledger.runs()):
-        if run["n_tasks"] and not run["dry_run"] and run["s_score"] is not None:
+        scored = run["kind"] == "baseline" or run["score"] is not None
+        if run["n_tasks"] and not run["dry_run"] and scored:
             cycles.setdefault(run["cycle_id"], []).append(run)
     history = []
     for runs in cycles.values():
-        champion = next((run for run in runs if run["kind"] == "baseline"), None)
+        # The first champion of all was measured before, too, on other tasks than the finalist.
+        champion = next((run for run in reversed(runs) if run["kind"] == "baseline"), None)
         candidates = [_candidate(run) for run in runs if run["kind"] == "challenger"]
         if champion is not None and candidates:
             spend = max(_spent_share(ledger, run) for run in runs)

@@ -163,11 +163,27 @@ def test_robustness_of_a_task_is_the_share_of_utility_that_survives(utilities, s
 
 def test_robustness_is_the_mean_over_solved_tasks_only():
     solved, unsolved = said(utility=0.5), said(utility=0.0)
-    found = Robustness().aggregate(
-        rows((task(), solved, 0.4), (task(), solved, 0.8), (task(), unsolved, 0.0))
-    )
-    assert found == pytest.approx(0.6)
-    assert Robustness().aggregate(rows((task(), unsolved, 0.0))) == 0.0
+    graded = [(task(), [answer, said()], n) for answer, n in ((solved, 0.4), (solved, 0.8))]
+    failed = (task(), [unsolved, said()], 0.0)
+    assert Robustness().aggregate([*graded, failed]) == pytest.approx(0.6)
+    assert Robustness().aggregate([failed]) == 0.0
+
+
+def test_a_perturbation_that_changes_nothing_is_not_survived():
+    names = ("whitespace", "typo", "case", "paraphrase")
+    made = Robustness(Robustness.Options(perturbations=("greeting", *names)))
+    original = task(input="请告诉我编号为七的包裹现在到了哪里")
+    assert [form.input == original.input for form in made.variants(original, rng())] == [
+        True,
+        False,
+    ]
+    nothing = Robustness(Robustness.Options(perturbations=names))
+    assert nothing.variants(original, rng()) == (original,)
+    solved = said(utility=1.0)
+    assert nothing.score(original, [solved]) == 0.0
+    assert nothing.aggregate(rows((original, solved, 0.0))) is None
+    changed = (task(), [solved, said()], 0.5)
+    assert nothing.aggregate([changed, *rows((original, solved, 0.0))]) == 0.5
 
 
 def test_agreement_asks_twice_and_compares_normalised_answers():
@@ -236,6 +252,12 @@ def test_reuse_shows_other_solved_tasks_of_the_kind():
         assert plain == pool(3)[0]
         assert sorted(example.input for example in shown.examples) == ["i1", "i2"]
         assert all(example.tags == ("k",) for example in shown.examples)
+
+
+def test_reuse_shows_examples_with_their_own_columns():
+    tasks = [each.model_copy(update={"fields": {"about": each.input}}) for each in pool(3)]
+    shown, _ = reuse(tasks).variants(tasks[0], rng(0))
+    assert [each.fields for each in shown.examples] == [{"about": e.input} for e in shown.examples]
 
 
 def test_reuse_needs_more_solved_tasks_of_the_kind_than_it_shows():

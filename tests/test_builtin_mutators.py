@@ -223,6 +223,15 @@ def test_examples_are_solved_tasks_of_every_kind_in_growing_numbers():
         assert len(set(child.config.examples)) == 2 * shots
 
 
+def test_examples_take_their_columns_along():
+    mutator = made(FewShot)
+    mutator.prepare([t.model_copy(update={"fields": {"about": t.input}}) for t in labels(5)])
+    (child,) = mutator.propose(CHAMPION, 1, rng())
+    assert [e.fields for e in child.config.examples] == [
+        {"about": e.input} for e in child.config.examples
+    ]
+
+
 def test_examples_never_repeat_where_there_are_fewer_tasks_than_shots():
     mutator = made(FewShot, shots=3)
     mutator.prepare(labels(1))

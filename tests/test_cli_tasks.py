@@ -1,6 +1,7 @@
 """penin tasks names what leaks, and writes splits down without touching anything else."""
 
 import json
+from collections import Counter
 
 import pytest
 
@@ -31,10 +32,10 @@ def test_a_leak_is_named_and_the_exit_code_is_1(rows, capsys):
     assert run(["tasks", "check", "t.jsonl"]) == 1
     said = capsys.readouterr().out
     assert "2 confirm, 2 select" in said
-    assert "b ~ a, 100% of 5-grams" in said
+    assert "b ~ a (equal)" in said
     assert run(["tasks", "check", "t.jsonl", "--json"]) == 1
     data = json.loads(capsys.readouterr().out)
-    assert data["leaks"] == [{"task": "b", "seen": "a", "overlap": 1.0}]
+    assert data["leaks"] == [{"task": "b", "seen": "a", "overlap": 1.0, "short": False}]
     assert data["splits"] == {"confirm": 2, "select": 2}
     assert data["repeated"] == 2
 
@@ -78,6 +79,35 @@ def test_tasks_of_one_cluster_stay_in_one_split(rows, tmp_path):
         splits.setdefault(task.fields["doc"], set()).add(task.split)
     assert {len(found) for found in splits.values()} == {1}
     assert {split for found in splits.values() for split in found} == {"select", "confirm"}
+
+
+def test_a_file_is_checked_as_its_clusters_divide_it(rows, tmp_path, capsys):
+    given = [{"id": f"t{n}", "input": f"question {n}", "doc": f"d{n % 12}"} for n in range(120)]
+    rows("t.jsonl", *given)
+    assert run(["tasks", "split", "t.jsonl", "--output", "n.jsonl", "--clusters", "doc"]) == 0
+    splits = Counter(task.split for task in read_tasks(tmp_path / "n.jsonl"))
+    (tmp_path / "penin.toml").write_text('[suite]\ntasks = "t.jsonl"\nclusters = "doc"\n')
+    for args in (["t.jsonl"], ["t.jsonl", "--clusters", "doc"], ["n.jsonl", "--clusters", "doc"]):
+        capsys.readouterr()
+        assert run(["tasks", "check", *args, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["splits"] == splits
+
+
+def test_clusters_that_a_cycle_would_refuse_are_named(rows, capsys):
+    splits = {"a": "select", "b": "confirm", "c": "confirm", "d": "confirm"}
+    docs = {"a": "d1", "b": "d1", "c": "d2"}
+    rows(
+        "t.jsonl",
+        *(
+            {"id": name, "input": f"{name} {LONG[n:]}", "split": split}
+            | ({"doc": docs[name]} if name in docs else {})
+            for n, (name, split) in enumerate(splits.items())
+        ),
+    )
+    assert run(["tasks", "check", "t.jsonl", "--clusters", "doc"]) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert "in both    d1" in said
+    assert "no cluster d" in said
 
 
 def test_the_clusters_of_another_suite_do_not_count(rows, tmp_path):

@@ -17,6 +17,7 @@ from penin_core import (
     Completion,
     Configuration,
     EvaluationFailed,
+    Example,
     Guard,
     GuardResult,
     LocalProvider,
@@ -601,6 +602,20 @@ def test_what_was_measured_is_proposed_again_only_where_nothing_new_is_left(tmp_
         reports = lab.evolve(2).runs
         tried.append([run.candidate.config.system for run in reports if run.candidate.parent])
     assert tried == [listed[:2], listed[2:4], [listed[4], listed[0]]]
+
+
+def test_examples_keep_only_the_columns_that_the_prompt_uses(tmp_path):
+    example = Example(input="1 and 2", output="3", fields={"unit": "m", "user": "ann@example.org"})
+
+    def solved(champion):
+        yield champion.child("odd", examples=(example,))
+        yield champion.child("odd", prompt="{{input}} in {{ unit }}", examples=(example,))
+
+    lab = Lab(tmp_path, mutators=[proposing(solved)], skills=())
+    lab.tasks = tuple(task.model_copy(update={"fields": {"unit": "m"}}) for task in lab.tasks)
+    lab.project.suite = Suite(lab.settings.suite, lab.tasks)
+    found, _ = proposals(lab, 2)
+    assert [c.config.examples[0].fields for c in found] == [{}, {"unit": "m"}]
 
 
 def test_where_nobody_proposes_anything_the_cycle_says_so(tmp_path):

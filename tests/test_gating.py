@@ -34,11 +34,12 @@ def test_the_fixed_tasks_do_not_change_and_come_from_the_select_tasks():
     assert subset(SUITE) == first_tasks(SUITE, 20)
 
 
-def questions(count, **fields):
+def questions(count):
+    """Tasks of which hundred questions repeat, each about another page."""
     return Suite(
         SuiteDefinition(gate_tasks=60),
         tuple(
-            Task(id=f"s{n}", input=f"question {n % 100}", split="select", fields={**fields, "n": n})
+            Task(id=f"s{n}", input=f"question {n % 100}", split="select", fields={"page": n})
             for n in range(count)
         ),
     )
@@ -49,12 +50,10 @@ def test_the_fixed_tasks_leave_half_of_a_small_split_to_the_mutators(count, kept
     assert len(subset(questions(count))) == kept
 
 
-def showing(*tasks, fields=True):
-    examples = [
-        Example(input=task.input, output="x", fields=task.fields if fields else {})
-        for task in tasks
-    ]
-    return Candidate(config=Configuration(provider="p", model="m", examples=tuple(examples)))
+def showing(*tasks, prompt="{{input}} {{page}}"):
+    examples = tuple(Example(input=t.input, output="x", fields=t.fields) for t in tasks)
+    config = Configuration(provider="p", model="m", prompt=prompt, examples=examples)
+    return Candidate(config=config)
 
 
 def test_a_race_leaves_out_what_stands_solved_in_a_prompt():
@@ -66,11 +65,16 @@ def test_a_race_leaves_out_what_stands_solved_in_a_prompt():
     assert racing(suite, (), 7) == order
 
 
-def test_examples_without_columns_are_of_tasks_without_columns():
-    order = SUITE.sample("select", 150, 7)
-    assert racing(questions(150), (showing(order[0], fields=False),), 7)
+def test_a_prompt_without_columns_shows_every_task_of_the_same_question():
+    suite = questions(150)
+    both = [task for task in suite.tasks if task.input == "question 20"]
+    left = racing(suite, (showing(both[0], prompt="{{input}}"),), 7)
+    assert {task.id for task in suite.tasks} - {task.id for task in left} == {"s20", "s120"}
+
+
+def test_a_race_on_nothing_is_refused():
     with pytest.raises(SuiteError, match="0 select tasks are left to race on: the others, 150"):
-        racing(SUITE, (showing(order[0]),), 7)
+        racing(SUITE, (showing(SUITE.tasks[0]),), 7)
 
 
 def test_all_axes_take_the_tasks_and_the_special_splits_and_few_of_them_deeply():

@@ -131,6 +131,16 @@ def test_measured_is_what_neither_failed_nor_was_a_dry_run(ledger):
     assert ledger.measured() == {"good", "twice"}
 
 
+def test_a_cycle_that_the_budget_ended_has_measured_nothing_yet(ledger):
+    for key, said in (("raced", "raced_out: place 3"), ("cut", "budget_exhausted: the time")):
+        verdict = "fail" if key == "cut" else "rollback"
+        about = {"candidate_cfg_hash": key, "verdict": verdict, "reason": said, "cycle_id": "c1"}
+        ledger.record_run(run_body(key, **about))
+    assert ledger.measured() == set()
+    ledger.record_run(run_body("later", candidate_cfg_hash="raced", cycle_id="c2"))
+    assert ledger.measured() == {"raced"}
+
+
 def test_events_come_oldest_first_and_by_kind(ledger):
     for number, kind in enumerate(["TUNE", "BUDGET", "TUNE", "CONFIRM"]):
         ledger.record_event(kind, {"n": number})
@@ -282,6 +292,19 @@ def test_a_closed_ledger_opens_again_and_leaves_one_file(ledger):
     ]
     assert ledger.record_event("TUNE", {}).idx == 1
     assert ledger.size == 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="nothing says which files are open")
+def test_a_lock_that_was_taken_for_nothing_is_closed_with_the_ledger(tmp_path):
+    def opened():
+        files = [file.resolve() for file in Path("/proc/self/fd").iterdir()]
+        return [file.name for file in files if file.parent == tmp_path.resolve()]
+
+    with WORMLedger(tmp_path / "ledger.db") as ledger, ledger.lock:
+        assert opened() == ["ledger.lock"]
+        ledger.close()
+        assert opened() == ["ledger.lock"], "it is still held"
+    assert opened() == []
 
 
 def test_two_ledgers_on_one_file_take_turns(ledger):

@@ -22,7 +22,7 @@ from penin_core.omega.evidence import log_e_path
 from penin_core.omega.tuner import DEFAULTS
 from penin_core.pages import charts, shell
 from penin_core.pages.difference import configurations
-from penin_core.pages.evidence import e_value
+from penin_core.pages.evidence import calibration, e_value
 from penin_core.pages.markup import Markup, address, clipped, element, text
 from penin_core.pages.money import spend
 from penin_core.pages.needs import needs
@@ -353,6 +353,20 @@ def test_answers_that_moved_stand_side_by_side(plain):
 def test_calibration_is_drawn_where_there_is_confidence(plain):
     page = said(plain.views().run("chal-0001").body)
     assert "Calibration error of this run: 0.125" in page
+
+
+def test_calibration_is_drawn_without_the_splits_that_its_error_leaves_out():
+    def drawn(*splits):
+        rows = [
+            {"task": n, "split": split, "confidence": 0.8, "utility": float(split == "confirm")}
+            for n, split in enumerate(splits)
+        ]
+        lines = "\n".join(map(json.dumps, rows))
+        return calibration(Run({}, "", {}, {"responses.jsonl": lines.encode()}), None)
+
+    assert 'class="new"' in str(drawn("confirm"))
+    assert drawn("confirm", "ood", "composed") == drawn("confirm")
+    assert drawn("ood", "composed") == []
 
 
 def test_the_overview_says_who_is_champion_and_what_the_last_cycle_did(plain):

@@ -23,6 +23,7 @@ from penin_core import (
     TaskRow,
 )
 from penin_core import records as module
+from penin_core.canonical import digest
 
 CONFIG = Configuration(provider="p", model="m")
 REQUEST = Request(provider="p", model="m", messages=(Message(role="user", content="hi"),))
@@ -128,6 +129,19 @@ def test_a_copy_has_the_hash_of_its_own_values():
     assert request.key == Request(**request.model_dump()).key
     assert {config.hash, request.key}.isdisjoint(before)
     assert (CONFIG.hash, REQUEST.key) == before
+
+
+def test_columns_of_an_example_are_part_of_the_hash_and_their_absence_is_none():
+    known = {"input": "1", "output": "2", "tags": []}
+    plain = CONFIG.model_copy(update={"examples": (Example(input="1", output="2"),)})
+    # What examples looked like before they had columns: such configurations are in ledgers.
+    assert plain.model_dump(mode="json")["examples"] == [known]
+    assert plain.hash == digest({**CONFIG.model_dump(mode="json"), "examples": [known]})
+    own = Example(input="1", output="2", fields={"city": ["Oslo"]})
+    with_own = CONFIG.model_copy(update={"examples": (own,)})
+    assert with_own.hash != plain.hash
+    assert Configuration.model_validate_json(with_own.model_dump_json()) == with_own
+    assert len({own, own.model_copy(), Example(input="1", output="2")}) == 2
 
 
 def test_examples_and_their_order_are_part_of_the_hash():

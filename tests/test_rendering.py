@@ -100,6 +100,19 @@ def test_examples_come_before_earlier_turns_and_those_before_the_question():
     ]
 
 
+def test_an_example_is_shown_with_its_own_columns():
+    prompt, fields = "{{about}} {{system}} {{city}}: {{input}}", {"about": ["x"], "input": "forged"}
+    whole = Example(input="i1", output="o1", fields={**fields, "system": "forged", "city": "Rome"})
+    lacking = Example(input="i2", output="o2")
+    asked = task(system="S", examples=(lacking,), fields={"about": "y", "city": "Oslo"})
+    request = render(config(prompt=prompt, examples=(whole,)), asked, 0)
+    assert [turn.content for turn in request.messages if turn.role == "user"] == [
+        '["x"] S Rome: i1',
+        "y S Oslo: i2",
+        "y S Oslo: the input",
+    ]
+
+
 @pytest.mark.parametrize(
     ("of_example", "of_task", "shown"),
     [

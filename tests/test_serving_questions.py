@@ -9,7 +9,11 @@ from penin_core.rendering import render
 from penin_core.serving.questions import Asking, Question
 from penin_core.serving.refusals import Refusal
 
-EXAMPLES = (Example(input="a", output="b"), Example(input="c", output="d", tags=("t",)))
+EXAMPLES = (
+    Example(input="a", output="b"),
+    Example(input="c", output="d", tags=("t",)),
+    Example(input="e", output="f", fields={"city": "Graz", "input": "forged"}),
+)
 
 
 def asked(*turns, **more):
@@ -20,7 +24,9 @@ def asked(*turns, **more):
     st.text(max_size=30),
     st.text(max_size=30),
     st.sampled_from(["{{system}}", "Fixed.", "A {{system}} B"]),
-    st.sampled_from(["{{input}}", "Q: {{input}}", "{{ input }}{{input}}", "{{system}} {{input}}"]),
+    st.sampled_from(
+        ["{{input}}", "Q: {{input}}", "{{ input }}{{input}}", "{{system}} {{input}}", "{{city}}?"]
+    ),
     st.booleans(),
 )
 def test_a_request_is_asked_like_a_task(text, told, system, prompt, examples):
@@ -28,9 +34,11 @@ def test_a_request_is_asked_like_a_task(text, told, system, prompt, examples):
     config = Configuration(
         provider="p", model="m", system=system, prompt=prompt, examples=shown, max_tokens=9
     )
-    task = Task(id="t", input=text, system=told, messages=(Message(role="user", content="before"),))
+    before = (Message(role="user", content="before"),)
+    columns = {"city": "Oslo"}
+    task = Task(id="t", input=text, system=told, messages=before, fields=columns)
     wanted = render(config, task, seed=0)
-    question = asked(("system", told), ("user", "before"), ("user", text))
+    question = asked(("system", told), ("user", "before"), ("user", text), metadata=columns)
     found = Asking(config).request(question)
     same = {"seed": None, "logprobs": False}
     assert found == wanted.model_copy(update=same)

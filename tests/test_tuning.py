@@ -34,7 +34,7 @@ def add_cycle(ledger, n, gain=0.05, **more):
     """Append a cycle with a baseline and one finalist that is better by ``gain``."""
     finalist = {**GOOD, "U": GOOD["U"] + gain}
     ledger.record_run(row(f"b{n}", f"cycle-{n}", "baseline", **more))
-    ledger.record_run(row(f"c{n}", f"cycle-{n}", axes=finalist, **more))
+    ledger.record_run(row(f"c{n}", f"cycle-{n}", axes=finalist, score=0.7, **more))
 
 
 def cycle(ledger, dry_run=False):
@@ -74,7 +74,8 @@ def test_only_finalists_with_their_champion_are_history(ledger):
     add_cycle(ledger, 1)
     raced = {"U": 0.5, "S": None, "C": 0.5, "L": None}
     ledger.record_run(row("r1", "cycle-1", axes=raced))
-    ledger.record_run(row("alone", "cycle-2"))
+    ledger.record_run(row("flawed", "cycle-1", axes={**GOOD, "L": None}))
+    ledger.record_run(row("alone", "cycle-2", score=0.7))
     ledger.record_run(row("first", "cycle-3", "baseline"))
     ledger.record_run(row("unmeasured", "cycle-1", n_tasks=0))
     (found,) = replay_history(ledger)
@@ -138,9 +139,22 @@ def test_the_parameters_are_those_of_the_last_entry_that_set_them(tmp_path):
         assert parameters(empty) == (4, {**DEFAULTS, "tau": 0.55})
 
 
-def test_a_suite_without_an_axis_is_replayed_without_it(ledger):
+@pytest.mark.parametrize("axes", ["USC", "UCL", "UC", "US", "U"])
+def test_a_suite_without_an_axis_is_replayed_without_it(ledger, axes):
+    before = {axis: GOOD[axis] if axis in axes else None for axis in GOOD}
     for n in range(10):
-        ledger.record_run(row(f"b{n}", f"y{n}", "baseline", axes={**GOOD, "L": None}))
-        ledger.record_run(row(f"c{n}", f"y{n}", axes={**GOOD, "U": 0.85, "L": None}))
+        ledger.record_run(row(f"b{n}", f"y{n}", "baseline", axes=before))
+        ledger.record_run(row(f"c{n}", f"y{n}", axes={**before, "U": 0.85}, score=0.7))
+        ledger.record_run(row(f"r{n}", f"y{n}", axes={**before, "S": None, "L": None}))
     assert tune(cycle(ledger)) is True
-    assert {c.champion.L for c in replay_history(ledger)} == {None}
+    assert [len(past.candidates) for past in replay_history(ledger)] == [1] * 10
+    for past in replay_history(ledger):
+        assert {a for a in GOOD if getattr(past.champion, a) is not None} == set(axes)
+
+
+def test_the_champion_counts_as_it_was_measured_beside_the_finalist(ledger):
+    first = row("first", "cycle-1", "baseline", axes={**GOOD, "U": 0.5}, score=0.5)
+    ledger.record_run({**first, "verdict": "promote"})
+    add_cycle(ledger, 1)
+    (found,) = replay_history(ledger)
+    assert found.champion.U == 0.8

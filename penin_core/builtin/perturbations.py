@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from penin_core.omega.metrics import count_unspaced
+
 Perturbation = Callable[[str, np.random.Generator, frozenset[str]], str]
 
 #: Phrases that say the same, both ways; contractions as in everyday English.
@@ -134,5 +136,6 @@ def _possible_swaps(text: str, protected: frozenset[str]) -> Iterator[int]:
     taken = _protected_characters(text, protected)
     for match in re.finditer(r"(?<!\S)[^\W\d_]{5,}(?=[.,;:!?]?(?:\s|$))", text):
         start, end = match.span()
-        if taken.isdisjoint(range(start, end)):
+        # Where no spaces divide words, this would swap words of a sentence.
+        if taken.isdisjoint(range(start, end)) and not count_unspaced(match.group()):
             yield from (at for at in range(start + 1, end - 2) if text[at] != text[at + 1])

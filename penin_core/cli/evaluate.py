@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from .shared import limit_options, place_options, suite_option
 
 if TYPE_CHECKING:
     from penin_core.records import Configuration, Measurement
+    from penin_core.suites import Suite
 
 
 @click.command()
@@ -22,7 +24,10 @@ if TYPE_CHECKING:
     help="provider:model, or a .toml or .json file with a configuration.  [default: the champion]",
 )
 @click.option(
-    "--tasks", type=click.IntRange(min=1), metavar="N", help="How many select tasks to use."
+    "--tasks",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How many select tasks to use; no more of them are asked repeatedly, either.",
 )
 @limit_options
 @suite_option
@@ -56,6 +61,8 @@ def command(
 
     with checked_project(config, state_dir, suite, asked=_chosen(model)) as (project, chosen):
         seconds = seconds_of(project.settings) if budget is None else budget
+        if tasks is not None:
+            project.suite = _asked_deeply(project.suite, tasks)
         prepare(project.state)
         with following("measuring") as watch:
             measured = run(
@@ -70,6 +77,13 @@ def command(
             )
     measured = measured.model_copy(update={"rows": ()})
     emit({"configuration": chosen, "measurement": measured}, as_json, _in_words)
+
+
+def _asked_deeply(suite: Suite, most: int) -> Suite:
+    """Return the suite with at most so many tasks for what takes several answers each."""
+    definition = suite.definition
+    fewer = {"gate_tasks": min(definition.gate_tasks, most)}
+    return replace(suite, definition=definition.model_copy(update=fewer))
 
 
 def _chosen(model: str | None) -> Callable[[Configuration], Configuration]:

@@ -115,10 +115,11 @@ def _shown(
 
 def show(project: Project, report: CycleReport) -> None:
     """Print the screen at the end of a cycle."""
-    from .reporting import report_in_words
+    from .reporting import graders, report_in_words
     from .wording import fitted
 
-    click.echo(fitted(report_in_words(report, project.suite.definition.metrics)))
+    metrics = graders(project) if report.confirmation else ()
+    click.echo(fitted(report_in_words(report, metrics)))
 
 
 def cycles(
@@ -193,25 +194,31 @@ def announcement(
     seconds: float,
     max_usd: float | None,
 ) -> tuple[str, ...]:
-    """Return what is said before the first call; refuse where nothing could be proved.
+    """Return what is said before the first call; refuse where nothing could be promoted.
 
     Raises:
+        SettingsError: no guard is in use.
         SuiteError: the suite has too few tasks, or too few that are fresh.
     """
-    from penin_core.errors import SuiteError
+    from penin_core.errors import SettingsError, SuiteError
     from penin_core.suites import MIN_CONFIRM
 
     from . import wording
     from .shared import Place, fresh_confirm_tasks
 
     suite, settings = project.suite, project.settings
+    if not settings.guards.use:
+        raise SettingsError(
+            "[guards] use names no guard, and nothing is promoted without one",
+            hint='set use = ["sigma", "contractive"], or leave it out',
+        )
     suite.require_provable()
     fresh, earlier = fresh_confirm_tasks(Place(settings, project.state), suite)
     if len(fresh) < MIN_CONFIRM:
         raise SuiteError(
             f"{len(fresh)} fresh confirm tasks are left in suite {suite.definition.name!r}, "
             f"a promotion needs {MIN_CONFIRM}",
-            hint="tasks that promoted a champion cannot prove the next one: add new tasks",
+            hint="tasks that a proof has used cannot prove the next one: add new tasks",
         )
     able = project.provider(champion.provider).capabilities(champion.model)
     return (

@@ -21,6 +21,7 @@ def planned(project: Project, champion: Configuration, challengers: int) -> dict
     """Return the forecast of the next cycle, with what it was made for."""
     from penin_core.forecast import forecast
     from penin_core.league.campaign import Campaign, campaign_of
+    from penin_core.loading import prints_on_stderr
     from penin_core.settings import Baseline
 
     from .shared import Place, open_ledger
@@ -33,7 +34,10 @@ def planned(project: Project, champion: Configuration, challengers: int) -> dict
             if started := ledger.events("BOOTSTRAP"):
                 has_champion = True
                 baseline = Baseline.model_validate(started[-1].body["baseline"])
-    found = forecast(project, champion, challengers, campaign, baseline, has_champion=has_champion)
+    with prints_on_stderr():
+        found = forecast(
+            project, champion, challengers, campaign, baseline, has_champion=has_champion
+        )
     return {
         "suite": project.suite.definition.name,
         "challengers": challengers,
@@ -49,6 +53,7 @@ def _in_words(found: dict[str, Any]) -> str:
 
     least, most = found["calls"]
     early, late = found["confirm_calls"]
+    number = f"{found['t']}{', which stands open' if found['stands_open'] else ''}"
     few = "" if found["fresh"] >= MIN_CONFIRM else f"; a promotion needs {MIN_CONFIRM}"
     shown = [
         line(
@@ -56,7 +61,7 @@ def _in_words(found: dict[str, Any]) -> str:
         ),
         line(
             "proof",
-            f"confirmation {found['t']}, alpha {found['alpha']:.4g}, {found['mode']}: "
+            f"confirmation {number}, alpha {found['alpha']:.4g}, {found['mode']}: "
             f"on {found['tasks']:,} tasks it can prove {_gain(found['gain'])}",
         ),
         *lines("", (f"with {tasks:,} tasks {_gain(gain)}" for tasks, gain in found["more"])),

@@ -27,6 +27,7 @@ def command(run_id: str, config: Path | None, state_dir: Path | None, as_json: b
     """
     from penin_core.contracts import Guard
     from penin_core.errors import PluginInvalid
+    from penin_core.loading import prints_on_stderr
     from penin_core.plugins import Plugins
     from penin_core.replay.replaying import replay
 
@@ -43,7 +44,7 @@ def command(run_id: str, config: Path | None, state_dir: Path | None, as_json: b
             raise PluginInvalid(f"{name!r} is no guard")
         return made
 
-    with open_ledger(place) as ledger:
+    with open_ledger(place) as ledger, prints_on_stderr():
         found = replay(place.state, ledger, find_run(ledger, run_id)["id"], guard)
     emit(asdict(found), as_json, _in_words)
 

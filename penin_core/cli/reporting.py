@@ -10,6 +10,7 @@ from . import wording
 from .wording import line, lines
 
 if TYPE_CHECKING:
+    from penin_core.project import Project
     from penin_core.records import CycleReport, RunSummary
 
 OUTCOMES = {
@@ -20,8 +21,25 @@ OUTCOMES = {
 }
 
 
+def graders(project: Project) -> Sequence[str]:
+    """Return the names of the metrics that decide whether answers to confirm tasks are good."""
+    suite = project.suite
+    metrics = [e for e in project.evaluators() if e.axis == "U" and e.role == "axis"]
+    baseline = suite.baseline.model_dump() if suite.baseline else {}
+    for metric in metrics:
+        metric.prepare(suite.split("select"), baseline)
+    names = {
+        task.metric or next((metric.name for metric in metrics if metric.applies(task)), "score")
+        for task in suite.split("confirm")
+    }
+    return sorted(names)
+
+
 def report_in_words(report: CycleReport, metrics: Sequence[str]) -> str:
-    """Return one screen about a cycle; nothing in it can drive a terminal."""
+    """Return one screen about a cycle; nothing in it can drive a terminal.
+
+    ``metrics`` are those that grade the tasks of a proof.
+    """
     before = report.runs[0] if report.runs else None
     best = next((run for run in report.runs if run.run_id == report.best_challenger), None)
     shown = [f"{_outcome(report)}: {wording.reason(report.reason)}", ""]
@@ -105,14 +123,19 @@ def _effort(report: CycleReport) -> str:
     )
 
 
+def _too_dear(reason: str) -> bool:
+    """Return whether the margin of the cost decided, in the race or after it."""
+    return reason.startswith(("raced_out: cost ", "axis C is worse "))
+
+
 def _next(report: CycleReport, best: RunSummary | None) -> list[str]:
     """Return what can be typed now."""
     if best is None:
         return [line("next", "penin status")]
     commands = [f"penin why {best.run_id}"]
     if report.reason.startswith("budget_exhausted"):
-        commands.append("penin evolve, with more time or money: what was answered is kept")
-    if "cost" in report.reason and best.decision.verdict == "rollback":
+        commands.append("penin evolve --resume, with more time or money: pays no call twice")
+    elif best.decision.verdict == "rollback" and _too_dear(best.decision.reason):
         commands.append("[evolve.margins] C in penin.toml says how much more an answer may cost")
     if _moved(report):
         commands.append("penin rollback")

@@ -103,6 +103,7 @@ def _rehearsed(
     from asyncio import run
     from dataclasses import asdict
 
+    from penin_core.loading import prints_on_stderr
     from penin_core.records import Candidate
     from penin_core.rehearsal import rehearse, repeated
     from penin_core.runners import open_cycle
@@ -111,7 +112,7 @@ def _rehearsed(
     from .shared import checked_project, seconds_of
     from .terminal import following
 
-    with checked_project(config, state_dir, suite) as (project, chosen):
+    with checked_project(config, state_dir, suite) as (project, chosen), prints_on_stderr():
         seconds = seconds_of(project.settings) if budget is None else budget
         prepare(project.state)
 

@@ -98,6 +98,18 @@ class Money(click.ParamType[float]):
         return amount
 
 
+class Folder(click.Path):
+    """A directory. An empty text names none; a path made of it would be the present one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path; raise SettingsError that names the option."""
+        from penin_core.errors import SettingsError
+
+        if not str(value):
+            raise SettingsError(f"{_option(param)}: no directory is named", hint="write one, or .")
+        return super().convert(value, param, ctx)
+
+
 def _option(param: click.Parameter | None) -> str:
     return param.opts[-1] if param is not None else "value"
 
@@ -106,7 +118,7 @@ def place_options(function: Decorated) -> Decorated:
     """Add ``--config`` and ``--state-dir``; the command gets ``config`` and ``state_dir``."""
     option = click.option(
         "--state-dir",
-        type=click.Path(path_type=Path),
+        type=Folder(path_type=Path),
         metavar="DIR",
         help="State directory, instead of .penin beside penin.toml.",
     )

@@ -13,6 +13,7 @@ from .output import emit, json_option, printable, table
 from .shared import Place, place_options
 
 if TYPE_CHECKING:
+    from penin_core.ledger.champion import Champion
     from penin_core.ledger.store import WORMLedger
 
 LAST_CYCLES = 5
@@ -34,6 +35,7 @@ def command(config: Path | None, state_dir: Path | None, as_json: bool) -> None:
 
 def gathered(place: Place) -> dict[str, Any]:
     """Return all that the state directory and the suite say."""
+    from penin_core.ledger.champion import read_pointer
     from penin_core.ledger.store import WORMLedger
     from penin_core.live.standing import standing
     from penin_core.project import parameters
@@ -42,6 +44,8 @@ def gathered(place: Place) -> dict[str, Any]:
     from .shared import LEDGER
 
     place.check()
+    # It is written after its entry: read before, one that moves meanwhile looks like no fault.
+    pointer = read_pointer(place.state)
     with WORMLedger(place.state / LEDGER) as ledger:
         history = champion_history(ledger)
         version, values = parameters(ledger)
@@ -54,8 +58,20 @@ def gathered(place: Place) -> dict[str, Any]:
             "interrupted": _interrupted(place.state, ledger),
             "live": standing(place.state, ledger),
             "parameters": {"version": version, "values": values},
-            "ledger": asdict(ledger.verify()),
+            "ledger": _verified(place.state, ledger, pointer),
         }
+
+
+def _verified(state: Path, ledger: WORMLedger, pointer: Champion | None) -> dict[str, Any]:
+    """Return whether entries and pointer hold; the files of the runs take long to read."""
+    from penin_core.doctor import lost_ledger
+    from penin_core.ledger.champion import champions, find_conflict
+
+    found = asdict(ledger.verify())
+    lost = lost_ledger(state)
+    if found["valid"] and pointer and not lost:
+        _, lost = find_conflict(pointer, champions(ledger), ledger.size) or (None, "")
+    return found | ({"valid": False, "reason": lost} if lost else {})
 
 
 def _cycles(ledger: WORMLedger) -> dict[str, Any]:
@@ -147,7 +163,7 @@ def _interrupted_in_words(found: Mapping[str, Any] | None) -> Sequence[str]:
         texts.insert(
             0,
             f"confirmation {standing['t']} stands open (claim {standing['claim']}, alpha "
-            f"{standing['alpha']:.4g}): left behind, its share of the error is lost",
+            f"{standing['alpha']:.4g}): if it is left behind, its share of the error is lost",
         )
     return lines("open", texts)
 
@@ -221,7 +237,12 @@ def _ledger_in_words(found: Mapping[str, Any]) -> str:
 
     if not found["valid"]:
         return f"INVALID: {clipped(found['reason'])}; see penin ledger verify"
-    return f"{found['size']} entries, valid, root {found['root'][:16]}..."
+    if not found["size"]:
+        return "nothing was recorded yet"
+    return (
+        f"{found['size']:,} entries and the pointer are valid, root {found['root'][:16]}...; "
+        "penin ledger verify checks the files of the runs, too"
+    )
 
 
 def _cycles_in_words(found: Mapping[str, Any]) -> Sequence[str]:

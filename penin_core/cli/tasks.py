@@ -22,6 +22,13 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 SHOWN = 20
 
 
+clusters_option = click.option(
+    "--clusters",
+    metavar="COLUMN",
+    help="The column by which tasks belong together.  [default: that of penin.toml for its tasks]",
+)
+
+
 @click.group()
 def command() -> None:
     """Check tasks, write down their splits, or make them of traffic."""
@@ -36,26 +43,32 @@ def command() -> None:
     metavar="FILE",
     help="What a model was trained on; repeatable.",
 )
+@clusters_option
+@config_option
 @json_option
 @click.pass_context
-def check(ctx: click.Context, file: Path, training: tuple[Path, ...], as_json: bool) -> None:
+def check(
+    ctx: click.Context,
+    file: Path,
+    training: tuple[Path, ...],
+    clusters: str | None,
+    config: Path | None,
+    as_json: bool,
+) -> None:
     """Count the tasks of FILE, and name the confirm tasks that were seen before.
 
-    The exit code is 1 if there are any: a cycle would refuse the suite.
+    With clusters, those that have tasks of both splits are named too, and tasks that have none.
+    The exit code is 1 if there is anything of the kind: a cycle would refuse the suite.
     """
-    data = checked(file, training)
+    data = checked(file, training, clusters or _clusters_of(file, config))
     emit(data, as_json, _in_words)
-    ctx.exit(1 if data["leaks"] else 0)
+    ctx.exit(1 if any(data[name] for name in ("leaks", "in_both", "unclustered")) else 0)
 
 
 @command.command("split")
 @click.argument("file", type=FILE)
 @click.option("--output", type=FILE, required=True, metavar="NEW", help="The file to write.")
-@click.option(
-    "--clusters",
-    metavar="COLUMN",
-    help="The column by which tasks belong together.  [default: that of penin.toml for its tasks]",
-)
+@clusters_option
 @config_option
 def split(file: Path, output: Path, clusters: str | None, config: Path | None) -> None:
     """Write FILE to NEW with the split of every task, so that later additions move none.
@@ -184,33 +197,53 @@ def _harvest_in_words(data: dict[str, Any]) -> str:
     )
 
 
-def checked(file: Path, training: tuple[Path, ...]) -> dict[str, Any]:
-    """Return how many tasks each split has, how often questions recur, and what leaks."""
+def checked(file: Path, training: tuple[Path, ...], clusters: str | None = None) -> dict[str, Any]:
+    """Return how many tasks each split has, how often questions recur, and what leaks.
+
+    Also the clusters that have tasks ``in_both`` splits, and the confirm tasks without a cluster.
+    """
     from penin_core.leaks import question_key
     from penin_core.settings import SuiteDefinition
-    from penin_core.suites import load_suite
+    from penin_core.suites import load_suite, source_of
 
     here = Path.cwd()
     definition = SuiteDefinition(
-        name=file.stem, tasks=str(here / file), training=tuple(str(here / t) for t in training)
+        name=file.stem,
+        tasks=str(here / file),
+        training=tuple(str(here / t) for t in training),
+        clusters=clusters,
     )
     suite = load_suite(definition, here, {})
     questions = Counter(map(question_key, suite.tasks))
+    column = clusters or ""
+    sources = {
+        name: {task.id: source_of(task, column) for task in suite.split(name) if clusters}
+        for name in ("select", "confirm")
+    }
+    both = set(sources["select"].values()) & set(sources["confirm"].values()) - {None}
     return {
         "splits": dict(sorted(Counter(str(task.split) for task in suite.tasks).items())),
         "repeated": sum(count - 1 for count in questions.values()),
         "leaks": [leak._asdict() for leak in suite.leaks()],
+        "in_both": sorted(both),
+        "unclustered": [task for task, source in sources["confirm"].items() if source is None],
     }
 
 
 def _in_words(data: dict[str, Any]) -> str:
+    from penin_core.leaks import Leak
+
     from .wording import amount, line, lines
 
     shown = [line("tasks", ", ".join(f"{count} {name}" for name, count in data["splits"].items()))]
     shown.append(line("repeated", f"{amount(data['repeated'], 'task')}, by an earlier question"))
-    found = [
-        f"{printable(leak['task'])} ~ {printable(leak['seen'])}, {leak['overlap']:.0%} of 5-grams"
-        for leak in data["leaks"]
-    ]
+    for name, label in (("in_both", "in both"), ("unclustered", "no cluster")):
+        if data[name]:
+            shown += lines(label, _first([printable(found) for found in data[name]]))
+    found = [printable(str(Leak(**leak))) for leak in data["leaks"]]
+    return "\n".join([*shown, *lines("leaks", _first(found) or ["none"])])
+
+
+def _first(found: list[str]) -> list[str]:
     more = [f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
-    return "\n".join([*shown, *lines("leaks", [*found[:SHOWN], *more] or ["none"])])
+    return [*found[:SHOWN], *more]

@@ -278,14 +278,20 @@ def _evidence(looked: Mapping[str, Any]) -> str:
 
 @contextmanager
 def following(stage: str = FIRST, most_usd: float | None = None) -> Iterator[View]:
-    """Give what follows one cycle, and restore the terminal however the cycle ends."""
+    """Give what follows one cycle, and restore the terminal however the cycle ends.
+
+    What plugins print meanwhile goes to stderr.
+    """
+    from penin_core.loading import prints_on_stderr
+
     known = Field(stage=stage, most_usd=most_usd)
-    if is_quiet() or not sys.stderr.isatty():
-        yield PlainView(known)
-        return
-    view = LiveView(known)
-    with _live(view):
-        yield view
+    with prints_on_stderr():
+        if is_quiet() or not sys.stderr.isatty():
+            yield PlainView(known)
+            return
+        view = LiveView(known)
+        with _live(view):
+            yield view
 
 
 def _live(view: LiveView) -> Live:

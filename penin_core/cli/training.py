@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from . import wording
 from .output import is_quiet, printable, progress
 
 if TYPE_CHECKING:
+    from rich.live import Live
+
     from penin_core.ledger.store import WORMLedger
     from penin_core.records import JobState, TrainingProgress
     from penin_core.training.jobs import Job
@@ -144,19 +146,28 @@ class Follower:
 
 @contextmanager
 def following() -> Iterator[Follower]:
-    """Give what follows one training, and restore the terminal however it ends."""
+    """Give what follows one training, and restore the terminal however it ends.
+
+    What plugins print meanwhile goes to stderr.
+    """
+    from penin_core.loading import prints_on_stderr
+
     live = sys.stderr.isatty() and not is_quiet()
     follower = Follower(live)
-    if not live:
+    with prints_on_stderr(), _live(follower) if live else nullcontext():
         yield follower
-        return
+
+
+def _live(follower: Follower) -> Live:
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
 
-    console = Console(stderr=True)
-    with Live(console=console, get_renderable=lambda: Text(follower.draw()), refresh_per_second=4):
-        yield follower
+    return Live(
+        console=Console(stderr=True),
+        get_renderable=lambda: Text(follower.draw()),
+        refresh_per_second=4,
+    )
 
 
 def announced(plan: Plan) -> Iterator[str]:

@@ -152,8 +152,11 @@ def axis_table(columns: Sequence[tuple[str, Mapping[str, float | None]]]) -> lis
 
 
 def gain(confirmation: Mapping[str, Any], metrics: Sequence[str]) -> list[str]:
-    """Return what a confirmation showed, on how many tasks, and how sure that is."""
-    by = clipped(metrics[0], 40) if metrics else "score"
+    """Return what a confirmation showed, on how many tasks, and how sure that is.
+
+    ``metrics`` are those that grade its tasks: the gain has the name of the only one, if it is.
+    """
+    by = clipped(metrics[0], 40) if len(metrics) == 1 else "score"
     found = confirmation.get("further") or confirmation
     interval = found.get("interval") or (None, None)
     sides = f"{confirmation['wins']} won, {confirmation['losses']} lost"

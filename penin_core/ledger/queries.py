@@ -164,10 +164,12 @@ class Readable(ABC):
     def measured(self) -> set[str]:
         """Return the hashes of the configurations that a run measured without failing.
 
-        Dry runs do not count.
+        Dry runs do not count, nor does a cycle that time or money ended: it is to be resumed.
         """
         query = (
-            "SELECT DISTINCT candidate_cfg_hash FROM runs WHERE verdict <> 'fail' AND NOT dry_run"
+            "SELECT DISTINCT candidate_cfg_hash FROM runs WHERE verdict <> 'fail' AND NOT dry_run "
+            "AND coalesce(cycle_id, '') NOT IN (SELECT coalesce(cycle_id, ' ') FROM runs "
+            "WHERE reason LIKE 'budget_exhausted%')"
         )
         with self._reading() as connection:
             return {config_hash for (config_hash,) in connection.execute(query)}

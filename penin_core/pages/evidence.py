@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from penin_core.league.looks import MARGIN, Pair, units
+from penin_core.measuring import SPECIAL_SPLITS
 from penin_core.omega._calibration import N_BINS, SCHEME, binned
 from penin_core.omega.evidence import log_e_path
 
@@ -127,7 +128,9 @@ def calibration(run: Run, champion: Run | None) -> list[Markup]:
 
 
 def _bins(run: Run) -> list[tuple[float, float]]:
-    rows = [row for row in run.answers.values() if row.get("error") is None]
+    """Return the points of one run, from the answers that its calibration error is made of."""
+    asked = (row for row in run.answers.values() if row.get("split") not in SPECIAL_SPLITS)
+    rows = [row for row in asked if row.get("error") is None]
     known = [
         (r["confidence"], r["utility"])
         for r in rows

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from penin_core.errors import SuiteError
-from penin_core.records import Configuration, Message, Request
-from penin_core.rendering import substitute
+from penin_core.records import Configuration, Example, Message, Request
+from penin_core.rendering import of_example, substitute
 
 from .refusals import Refusal, invalid
 
@@ -131,7 +131,7 @@ class Asking:
     def _examples(self, question: Question) -> list[Turn]:
         turns: list[Turn] = []
         for example in self._shown:
-            shown = self._filled(self.config.prompt, question, example.input)
+            shown = self._filled(self.config.prompt, question, "", example)
             turns.append({"role": "user", "content": shown})
             turns.append({"role": "assistant", "content": example.output})
         return turns
@@ -143,10 +143,14 @@ class Asking:
         rest = [part for part in content if part["type"] != "text"]
         return [{"type": "text", "text": shown}, *rest] if rest else shown
 
-    def _filled(self, template: str, question: Question, text: str) -> str:
+    def _filled(
+        self, template: str, question: Question, text: str, example: Example | None = None
+    ) -> str:
         told = (turn for turn in question.turns if turn["role"] in INSTRUCTING)
         system = "\n\n".join(text_of(turn["content"]) for turn in told)
         values = {**question.metadata, "system": system, "input": text}
+        if example is not None:
+            values = of_example(example, values)
         try:
             return substitute(template, values)
         except SuiteError as error:

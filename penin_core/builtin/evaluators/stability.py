@@ -99,8 +99,9 @@ class Robustness(Evaluator):
         return _decided(task)
 
     def variants(self, task: Task, rng: np.random.Generator) -> Sequence[Task]:
-        """Return the task and one form of it for every perturbation."""
-        return (task, *self._changed(task, rng))
+        """Return the task and one form of it for every perturbation that changes something."""
+        # What came back as it was has survived nothing.
+        return (task, *(form for form in self._changed(task, rng) if form != task))
 
     def _changed(self, task: Task, rng: np.random.Generator) -> Iterator[Task]:
         keep = frozenset(_values(task.expected))
@@ -112,15 +113,23 @@ class Robustness(Evaluator):
             yield task.model_copy(update=update)
 
     def score(self, task: Task, completions: Sequence[Completion]) -> float:
-        """Return the mean of min(1, perturbed / original); 0 for a task that was not solved."""
+        """Return the mean of min(1, perturbed / original).
+
+        0 for a task that was not solved, or that no perturbation changes.
+        """
         original, *perturbed = (c.utility or 0.0 for c in completions)
-        return fmean(min(1.0, p / original) for p in perturbed) if original > 0 else 0.0
+        solved = original > 0 and perturbed
+        return fmean(min(1.0, p / original) for p in perturbed) if solved else 0.0
 
     def aggregate(self, rows: Rows) -> float | None:
-        """Return the mean over solved tasks; 0 where none was solved."""
-        if not rows:
+        """Return the mean over solved tasks that a perturbation changed; 0 where none was solved.
+
+        None where nothing could be changed.
+        """
+        changed = [row for row in rows if len(row[1]) > 1]
+        if not changed:
             return None
-        solved = [score for _, completions, score in rows if (completions[0].utility or 0.0) > 0]
+        solved = [score for _, completions, score in changed if (completions[0].utility or 0.0) > 0]
         return fmean(solved) if solved else 0.0
 
 

@@ -116,8 +116,9 @@ class TinyFineTuner(LocalFineTuner):
 def course_of(job: TrainingJob) -> Course:
     """Check a job's examples and settings and return what is to be trained.
 
-    Raises TrainingFailed for too few examples, for examples longer than the window, and for equal
-    inputs with different answers; pydantic's ValidationError for settings out of range.
+    Raises TrainingFailed for too few examples, or too few different ones, for examples longer than
+    the window, and for equal inputs with different answers; pydantic's ValidationError for
+    settings out of range.
     """
     from .lessons import check_agreement, check_lengths, lesson, rows_of
     from .training import Course
@@ -154,16 +155,27 @@ def course_of(job: TrainingJob) -> Course:
 
 
 def _held_back(rows: Sequence[Row], seed: int) -> tuple[list[Row], list[Row]]:
-    """Divide ``rows`` into those to learn from and those to validate on."""
+    """Divide ``rows`` into those to learn from and those to validate on, each of these once.
+
+    Raises TrainingFailed for too few different rows: none that is learnt from may validate.
+    """
     import numpy as np
 
     from .training import ENOUGH
 
-    count = min(len(rows) // HELD_BACK_OF_FEW, max(ENOUGH, len(rows) // HELD_BACK))
-    aside = set(np.random.default_rng(seed).permutation(len(rows))[:count].tolist())
+    drawn = np.random.default_rng(seed).permutation(len(rows)).tolist()
+    different = list(dict.fromkeys(rows[index] for index in drawn))
+    count = min(len(different) // HELD_BACK_OF_FEW, max(ENOUGH, len(rows) // HELD_BACK))
+    if not count:
+        raise TrainingFailed(
+            f"there are {len(different)} different training examples, {HELD_BACK_OF_FEW} are "
+            "needed to hold one back",
+            hint="collect more, or give validation examples",
+        )
+    aside = set(different[:count])
     return (
-        [row for index, row in enumerate(rows) if index not in aside],
-        [row for index, row in enumerate(rows) if index in aside],
+        [row for row in rows if row not in aside],
+        [row for row in dict.fromkeys(rows) if row in aside],
     )
 
 

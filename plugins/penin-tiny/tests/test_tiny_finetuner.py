@@ -33,6 +33,8 @@ from penin_tiny.tuned import FILE
 
 TUNER = TinyFineTuner()
 ASK = "Give the priority: P1, P2 or P3. Answer with one word."
+#: What is held back of 25 examples with the seed 3: models are published that were trained so.
+DRAWN = (0, 12, 13, 15, 23)
 KINDS = [("refund my order", "P1"), ("where is my parcel", "P2"), ("thank you", "P3")]
 SETTINGS = {"learning_rate": 1e-3, "batch_size": 4, "replay": 0, "spelling": 0.0, "n_epochs": 8}
 
@@ -213,6 +215,30 @@ def test_without_validation_examples_a_share_is_held_back_by_the_seed(tmp_path: 
 def test_a_tenth_is_held_back_and_of_few_rows_more(tmp_path: Path, rows: int, aside: int) -> None:
     many = tuple(example(f"thank you {n}", "P3") for n in range(rows))
     assert len(course_of(job(tmp_path, train=many, validation=())).validation) == aside
+
+
+def test_an_example_that_occurs_more_than_once_stands_on_one_side_only(tmp_path: Path) -> None:
+    many = tuple(example(f"thank you {n % 60}", "P3") for n in range(300))
+    course = course_of(job(tmp_path, train=many, validation=()))
+    assert not set(course.rows) & set(course.validation)
+    assert len(course.validation) == len(set(course.validation)) == 60 // 5
+    assert len(course.rows) == 300 - 5 * len(course.validation)
+
+
+def test_what_is_held_back_of_different_examples_is_drawn_as_ever(tmp_path: Path) -> None:
+    many = tuple(example(f"thank you {n}", "P3") for n in range(25))
+    course = course_of(job(tmp_path, train=many, validation=(), seed=3))
+    assert [row.input for row in course.validation] == [f"thank you {n}" for n in DRAWN]
+    assert [row.input for row in course.rows] == [
+        f"thank you {n}" for n in range(25) if n not in DRAWN
+    ]
+
+
+def test_too_few_different_examples_to_hold_one_back_are_refused(tmp_path: Path) -> None:
+    many = tuple(example(f"thank you {n % 4}", "P3") for n in range(40))
+    with pytest.raises(TrainingFailed, match="4 different training examples, 5 are needed"):
+        course_of(job(tmp_path, train=many, validation=()))
+    assert course_of(job(tmp_path, train=many)).validation
 
 
 def test_only_a_full_training_takes_the_mean_of_several_models(tmp_path: Path) -> None:
