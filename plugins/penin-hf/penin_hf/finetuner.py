@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 #: Of examples without validation examples, one in this many is held back for them.
 HELD_BACK = 5
 
-_INSTALL = "pip install 'penin-hf[train]'"
+_INSTALL = "pip install './plugins/penin-hf[train]' in the folder of penin's repository"
 
 
 class HFFineTuner(LocalFineTuner):
@@ -161,10 +161,19 @@ def _check_method(examples: Sequence[TrainingExample], method: str, part: str) -
 
 
 def _held_back(lessons: Sequence[Lesson], seed: int) -> tuple[list[Lesson], list[Lesson]]:
-    """Divide ``lessons`` into those to learn from and those to validate on."""
-    drawn = np.random.default_rng(seed).permutation(len(lessons))
-    aside = set(drawn[: max(1, len(lessons) // HELD_BACK)].tolist())
+    """Divide ``lessons`` into those to learn from and those to validate on, each of these once.
+
+    Raises TrainingFailed where all are alike: none that is learnt from may validate.
+    """
+    drawn = np.random.default_rng(seed).permutation(len(lessons)).tolist()
+    different = list(dict.fromkeys(lessons[index] for index in drawn))
+    if len(different) < 2:
+        raise TrainingFailed(
+            "all training examples are alike, and one has to be held back",
+            hint="collect more, or give validation examples",
+        )
+    aside = set(different[: min(len(different) - 1, max(1, len(lessons) // HELD_BACK))])
     return (
-        [each for index, each in enumerate(lessons) if index not in aside],
-        [each for index, each in enumerate(lessons) if index in aside],
+        [each for each in lessons if each not in aside],
+        [each for each in dict.fromkeys(lessons) if each in aside],
     )

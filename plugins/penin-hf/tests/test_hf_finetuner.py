@@ -326,6 +326,14 @@ def test_without_validation_examples_a_share_is_held_back_by_the_seed(job):
         assert len(course.train) + len(course.validation) == len(EXAMPLES)
 
 
+def test_what_is_held_back_is_not_learnt_where_examples_repeat(job):
+    course = TUNER._course(job(train=(*EXAMPLES, *EXAMPLES), validation=(), seed=1))
+    assert not set(course.train) & set(course.validation)
+    assert len(set(course.validation)) == len(course.validation)
+    with pytest.raises(TrainingFailed, match="all training examples are alike"):
+        TUNER._course(job(train=EXAMPLES[:1] * 30, validation=(), seed=1))
+
+
 def test_training_ends_early_and_keeps_the_best(job):
     """Trained to answer otherwise than the validation examples, it never gets better than base."""
     wrong = tuple(e.model_copy(update={"answer": "nonsense"}) for e in EXAMPLES)
