@@ -9,7 +9,8 @@ import numpy as np
 
 from .contracts import Evaluator
 from .correcting import asked_again, autocorrection, complaints, well_formed
-from .errors import EvaluationFailed, ProviderError
+from .errors import ProviderError
+from .grading import metric_of, metrics_of, prepare
 from .measuring import AXES, Answer, Blame, Probe, excess, row_of, summarize, tasks_for, unit
 from .records import Axis, AxisResult, Candidate, Completion, Measurement, Request, Task, TaskRow
 from .rendering import draw_seed, render
@@ -40,16 +41,13 @@ class TaskBattery:
         self.suite = suite
         self.seed = seed
         self.evaluators = tuple(evaluators)
-        self._metrics = [e for e in self.evaluators if e.axis == "U" and e.role == "axis"]
+        self._metrics = metrics_of(self.evaluators)
         #: Which of them ask every task just as it is, for which they need no chance.
         self._plain = {
             id(e) for e in self.evaluators if _is_inherited(e.variants, Evaluator.variants)
         }
         self.stated = suite.definition.calibration == "stated"
-        baseline = suite.baseline.model_dump() if suite.baseline else {}
-        for evaluator in self.evaluators:
-            with Blame(evaluator):
-                evaluator.prepare(suite.split("select"), baseline)
+        prepare(suite, self.evaluators)
         for task in suite.tasks:
             self.metric_of(task)
 
@@ -238,18 +236,7 @@ class TaskBattery:
 
     def metric_of(self, task: Task) -> Evaluator | None:
         """Return the evaluator that decides whether an answer to ``task`` is good."""
-        if task.metric is not None:
-            named = next((e for e in self._metrics if e.name == task.metric), None)
-            if named is None:
-                raise EvaluationFailed(
-                    f"task {task.id!r} wants the metric {task.metric!r}, which the suite lacks",
-                    hint=f"the suite measures: {', '.join(e.name for e in self._metrics)}",
-                )
-            return named
-        for metric in self._metrics:
-            if metric.applies(task):
-                return metric
-        return None
+        return metric_of(task, self._metrics)
 
     def _known_score(self, probe: Probe) -> float | None:
         """Return the score of a probe that asks what its task's own metric has graded already."""

@@ -12,7 +12,7 @@ from penin_core.battery import TaskBattery
 from penin_core.engine.wire import Engine
 from penin_core.errors import EvaluationFailed
 from penin_core.gating import answer_of, racing, whole
-from penin_core.league.campaign import campaign_of, closing, require_fresh
+from penin_core.league.campaign import campaign_of, closing
 from penin_core.league.confirmation import FinalistFailed, Outcome, confirm
 from penin_core.league.decision import decide
 from penin_core.league.indicators import attest
@@ -30,6 +30,7 @@ from penin_core.omega.tuner import DEFAULTS
 from penin_core.project import Project, champion_risks, parameters
 from penin_core.records import (
     Candidate,
+    Claim,
     CycleReport,
     Decision,
     EthicsEvidence,
@@ -113,8 +114,8 @@ class Cycle:
         return TaskBattery(self.engine, self.suite, self.project.evaluators(), seed=self.seed)
 
     def require_fresh(self) -> None:
-        """Raise SuiteError where too few confirm tasks are left to prove anything."""
-        require_fresh(self.suite, campaign_of(self.ledger))
+        """Raise SuiteError where what is left to confirm on can prove nothing."""
+        self._next_plan("better")
 
     async def race(self, champion: Candidate, challengers: Sequence[Candidate]) -> None:
         """Rank the challengers on ``select`` tasks, and let the mutators learn from it."""
@@ -150,10 +151,9 @@ class Cycle:
     def _worth(self) -> Worth:
         """Return what tells whether a finalist is worth the next confirmation of this ledger."""
         campaign = campaign_of(self.ledger)
-        most = self.project.settings.evolve.confirm_max
-        tasks = min(most, len(require_fresh(self.suite, campaign)))
+        units = len(self._next_plan("better").ends)
         t = campaign.open["t"] if campaign.open is not None else campaign.earlier + 1
-        return lambda found, before, gain: why_not_worth(found, before, gain, tasks, t)
+        return lambda found, before, gain: why_not_worth(found, before, gain, units, t)
 
     async def confirm(self, champion: Candidate) -> None:
         """Measure the finalist against the champion on fresh tasks, then ask the guards."""
@@ -196,15 +196,8 @@ class Cycle:
 
     def _plan(self, champion: Candidate, finalist: Candidate) -> Plan:
         """Return the plan, which stands in the ledger; an interrupted one is continued."""
-        settings, campaign = self.project.settings.evolve, campaign_of(self.ledger)
-        measured = self.raced.measured
-        plan = plan_confirmation(
-            self.suite,
-            claim=claim_for(measured[finalist.hash], measured[champion.hash]),
-            campaign=campaign,
-            at_most=settings.confirm_max,
-            mode=settings.evidence,
-        )
+        campaign, measured = campaign_of(self.ledger), self.raced.measured
+        plan = self._next_plan(claim_for(measured[finalist.hash], measured[champion.hash]))
         standing = continued(plan, campaign, self.seed, champion, finalist, self.suite)
         if standing is not None:
             return standing
@@ -212,6 +205,16 @@ class Cycle:
         loaded = self.project.plugins.loaded()
         self.ledger.record_event("CONFIRM", {**declared, "loaded": loaded})
         return plan
+
+    def _next_plan(self, claim: Claim) -> Plan:
+        settings = self.project.settings.evolve
+        return plan_confirmation(
+            self.suite,
+            claim=claim,
+            campaign=campaign_of(self.ledger),
+            at_most=settings.confirm_max,
+            mode=settings.evidence,
+        )
 
     async def measure_whole(
         self, battery: TaskBattery, candidate: Candidate, tasks: Sequence[Task]

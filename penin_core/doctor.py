@@ -21,6 +21,7 @@ from typing import Literal
 from penin_core.errors import LedgerInvalid, StateError
 from penin_core.ledger.artifacts import MANIFEST, orphans
 from penin_core.ledger.champion import POINTER, champions, find_conflict, read_pointer
+from penin_core.ledger.checkpoints import CHECKPOINT
 from penin_core.ledger.files import is_file
 from penin_core.ledger.keys import KEY_FILE, VARIABLE
 from penin_core.ledger.store import SQLITE_VERSION, WORMLedger
@@ -64,7 +65,7 @@ def examine(state: Path, now: datetime | None = None) -> list[Finding]:
     found += [lock_finding(state), space_finding(state), *permission_findings(state)]
     try:
         if not is_file(state / "ledger.db"):
-            return [*found, Finding("ledger", "note", "nothing was recorded yet")]
+            return [*found, absence_finding(state)]
         with WORMLedger(state / "ledger.db") as ledger:
             found.append(Finding("ledger", "ok", f"{ledger.size} entries"))
             found += [pointer_finding(state, ledger), clock_finding(ledger, now)]
@@ -72,6 +73,25 @@ def examine(state: Path, now: datetime | None = None) -> list[Finding]:
     except (LedgerInvalid, StateError) as error:
         found.append(Finding("ledger", "wrong", str(error), error.hint))
     return found
+
+
+def absence_finding(state: Path) -> Finding:
+    """Say whether a ledger that is not there was never begun, or got lost."""
+    if lost := lost_ledger(state):
+        hint = "restore it from a copy: without it nothing is proved, and no cycle goes on"
+        return Finding("ledger", "wrong", lost, hint)
+    return Finding("ledger", "note", "nothing was recorded yet")
+
+
+def lost_ledger(state: Path) -> str:
+    """Return in words that a ledger is gone which left its traces; empty where it is not.
+
+    Directories in ``runs/`` are no such trace: a first cycle that was killed leaves them, too.
+    """
+    left = [name for name in (POINTER, CHECKPOINT) if (state / name).exists()]
+    if not left or is_file(state / "ledger.db"):
+        return ""
+    return f"ledger.db is missing, though {left[0]} was written after its entries"
 
 
 def sqlite_finding(version: tuple[int, int, int] = SQLITE_VERSION) -> Finding:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from penin_core.contracts import FineTuner, HttpFineTuner, LocalFineTuner
 from penin_core.errors import StateError, TrainingStopped
+from penin_core.grading import require_graded
 from penin_core.ledger.checkpoints import seal
 from penin_core.ledger.store import WORMLedger
 from penin_core.project import Project
@@ -77,6 +79,7 @@ async def finetune_and_evolve(
     ends = time.monotonic() + 60.0 * budget_minutes
     with opened(project, settings, state_dir) as project:
         project.suite.require_provable()
+        require_graded(project.suite, project.evaluators())
         plan = plan_training(
             project,
             Path(training_data_path),
@@ -181,6 +184,8 @@ async def look(project: Project, key: str | None = None) -> tuple[Job, JobState 
 async def cancel(project: Project, key: str | None = None) -> Job:
     """Cancel a training. One that another process carries out, or a service, stops in a while.
 
+    Nothing is left of one that was not begun yet: neither money nor uploads are held back.
+
     Raises:
         StateError: there is no such job, it is over, or nobody knows whether it was created.
         ProviderError: the service does not do it.
@@ -197,21 +202,37 @@ async def cancel(project: Project, key: str | None = None) -> Job:
         elif is_held(job.folder):
             job.ask_to_cancel()
         else:
-            _cancel_here(ledger, job)
+            job = await _cancel_here(project, ledger, job)
         return next((j for j in jobs(project.state, ledger) if j.key == job.key), job)
 
 
-def _cancel_here(ledger: WORMLedger, job: Job) -> None:
+async def _cancel_here(project: Project, ledger: WORMLedger, job: Job) -> Job:
     if was_sent(job.folder):
         raise StateError(
             f"nobody knows whether training job {job.short} was created at the service",
             hint="penin finetune resume finds out; then cancel it",
         )
     with held(job):
+        # Somebody may have gone on with it before the lock was ours.
+        if find_job(project.state, ledger, job.key) != job:
+            raise StateError(
+                f"training job {job.short} went on meanwhile",
+                hint="penin finetune status shows how far it is",
+            )
         if job.begun:
             finish(ledger, job, "cancelled", "on request")
-        else:
-            discard(job)
+            return job
+        reason = await _cancel_unbegun(project, ledger, job)
+    return replace(job, finished={"status": "cancelled", "reason": reason})
+
+
+async def _cancel_unbegun(project: Project, ledger: WORMLedger, job: Job) -> str:
+    tuner = fine_tuner(project, job.about["provider"])
+    if isinstance(tuner, LocalFineTuner):
+        discard(job)
+        return "on request"
+    async with reach(project, ledger, job, _remote(tuner), watch=_ignore) as service:
+        return str(await service.give_up())
 
 
 async def _cancel_at_service(project: Project, ledger: WORMLedger, job: Job) -> None:

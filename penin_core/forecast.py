@@ -10,8 +10,9 @@ from penin_core.battery import TaskBattery
 from penin_core.correcting import demanded
 from penin_core.errors import EvaluationFailed, ProviderError, ProviderRefused, ProviderUnavailable
 from penin_core.gating import first_tasks, subset, whole
-from penin_core.league.campaign import Campaign, fresh_tasks
-from penin_core.league.plans import FURTHER
+from penin_core.grading import require_graded
+from penin_core.league.campaign import Campaign
+from penin_core.league.plans import FURTHER, ends_of, next_tasks
 from penin_core.league.race import rounds
 from penin_core.omega.evidence import campaign_alpha, smallest_provable_gain
 from penin_core.project import Project
@@ -29,13 +30,17 @@ _MORE = (1, 2, 4)
 class Forecast:
     """Gains in [0, 1] that 80 % of confirmations would show; calls, US dollars and seconds.
 
-    ``more`` says what so many tasks in a confirmation would show. ``confirm_calls`` are those of a
-    finalist that is proved as early as possible, and of one that is never proved. Money and time
-    are None where nothing has been measured; answers that are stored already cost nothing.
+    The evidence counts ``units``: tasks, or where ``clusters`` names a column, its values. Gains
+    are those of tasks of one cluster that are won and lost together; where they are not, smaller
+    ones show. ``more`` says what so many units in a confirmation would show. ``confirm_calls`` are
+    those of a finalist that is proved as early as possible, and of one that is never proved. Money
+    and time are None where nothing has been measured; answers that are stored already cost nothing.
     """
 
     fresh: int
     tasks: int
+    units: int
+    clusters: str | None
     t: int
     alpha: float
     mode: str
@@ -46,6 +51,8 @@ class Forecast:
     confirm_calls: tuple[int, int]
     usd: tuple[float, float] | None
     seconds: tuple[float, float] | None
+    #: Whether it is the confirmation that stands open, which goes on at its own level.
+    stands_open: bool = False
 
     @property
     def calls(self) -> tuple[int, int]:
@@ -66,11 +73,16 @@ def forecast(
     """Foresee the next cycle of a project.
 
     Raises:
-        SuiteError: the confirm tasks cannot be clustered as the suite says.
+        SuiteError: the suite can promote nothing, has tasks that no metric can grade, or its
+            confirm tasks cannot be clustered as it says.
     """
+    project.suite.require_provable()
     settings, suite = project.settings.evolve, project.suite
-    fresh = len(fresh_tasks(suite, campaign))
-    tasks, t = min(settings.confirm_max, fresh), campaign.earlier + 1
+    require_graded(suite, project.evaluators())
+    asked, after = next_tasks(suite, campaign, settings.confirm_max)
+    fresh, tasks, column = len(asked) + len(after), len(asked), suite.definition.clusters
+    units, standing = len(ends_of(asked, column)), campaign.open
+    t = campaign.earlier + 1 if standing is None else standing["t"]
     alpha = campaign_alpha(t)
     deep, plain = _calls_of_gates(project, champion, [])
     first = 0 if has_champion else _calls_of_gates(project, champion, first_tasks(project.suite))[0]
@@ -88,24 +100,25 @@ def forecast(
     return Forecast(
         fresh=fresh,
         tasks=tasks,
+        units=units,
+        clusters=column,
         t=t,
         alpha=alpha,
         mode=settings.evidence,
-        gain=provable(tasks, alpha),
+        gain=provable(units, alpha) if tasks >= MIN_CONFIRM else None,
         more=tuple((n, provable(n, alpha)) for n in (factor * 500 for factor in _MORE)),
         first_calls=first,
         race_calls=race,
         confirm_calls=confirm,
         usd=_times(sums, 0.0 if _is_free(project, champion) else usd),
         seconds=_times(sums, latency),
+        stands_open=standing is not None,
     )
 
 
-def provable(tasks: int, alpha: float) -> float | None:
-    """Return the gain that 80 % of confirmations on so many tasks show; None where none does."""
-    if tasks < MIN_CONFIRM:
-        return None
-    return smallest_provable_gain(min(tasks, MOST_FOR_POWER), alpha)
+def provable(units: int, alpha: float) -> float | None:
+    """Return the gain that 80 % of confirmations on so many units show; None where none does."""
+    return smallest_provable_gain(min(units, MOST_FOR_POWER), alpha)
 
 
 def race_calls(challengers: int, first_round: int, available: int) -> int:

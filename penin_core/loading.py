@@ -148,6 +148,13 @@ def contained(
 
 
 @contextmanager
+def prints_on_stderr() -> Iterator[None]:
+    """Keep stdout for data: what plugins print meanwhile, from any thread, goes to stderr."""
+    with redirect_stdout(sys.stderr), _stdout_is_stderr():
+        yield
+
+
+@contextmanager
 def _stdout_is_stderr() -> Iterator[None]:
     """Send to stderr what children and native code write to stdout, too."""
     try:
@@ -161,6 +168,8 @@ def _stdout_is_stderr() -> Iterator[None]:
             os.dup2(2, 1)
         yield
     finally:
+        with suppress(OSError, ValueError, AttributeError):
+            sys.__stdout__.flush()  # type: ignore[union-attr]
         os.dup2(kept, 1)
         os.close(kept)
 

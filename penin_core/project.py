@@ -17,6 +17,7 @@ from penin_core.omega.tuner import DEFAULTS
 from penin_core.plugins import Plugins, shipped_suites
 from penin_core.records import Configuration, PluginFailure
 from penin_core.settings import (
+    Baseline,
     Settings,
     SuiteDefinition,
     load_settings,
@@ -169,8 +170,8 @@ def require_recordable(config: Configuration) -> None:
 
 def with_baseline(suite: Suite, baseline: Mapping[str, Any]) -> Suite:
     """Return the suite with a frozen cost baseline."""
-    table = {**suite.definition.model_dump(), "baseline": dict(baseline)}
-    return replace(suite, definition=SuiteDefinition.model_validate(table))
+    frozen = {"baseline": Baseline.model_validate(dict(baseline))}
+    return replace(suite, definition=suite.definition.model_copy(update=frozen))
 
 
 def champion_risks(ledger: WORMLedger, before: int | None = None) -> list[float]:

@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from .errors import SettingsError
 from .records import Axis, Configuration, EvidenceMode, Price, Record
@@ -24,7 +24,7 @@ STATE_DIR = ".penin"
 #: The start that ships with penin: a vague instruction, sampled hot, on the embedded model.
 POOR_START: Mapping[str, Any] = {
     "provider": "tiny",
-    "model": "tiny-2",
+    "model": "tiny-3",
     "system": "Process this text.",
     "temperature": 1.2,
     "max_tokens": 96,
@@ -72,6 +72,14 @@ class SuiteDefinition(Record):
     gate_tasks: int = Field(default=60, ge=20)
     baseline: Baseline | None = None
 
+    @field_validator("axes")
+    @classmethod
+    def _has_utility(cls, axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
+        # The race and the evidence rest on U; without it L∞ may have nothing to weigh at all.
+        if "U" not in axes or len(set(axes)) < len(axes):
+            raise ValueError("utility is among the axes, and none stands there twice")
+        return axes
+
 
 class Margins(Record):
     """By how much a finalist may be worse than the champion, on each axis and in each group."""
@@ -98,6 +106,16 @@ class EvolveSettings(Record):
     evidence: EvidenceMode = "anytime"
     margins: Margins = Margins()
     tau: float | None = Field(default=None, ge=0.5, le=0.95)
+
+    @model_validator(mode="after")
+    def _least_is_not_above_most(self) -> EvolveSettings:
+        # A most that stands alone is no mistake: then the least follows it.
+        both = {"confirm_min", "confirm_max"} <= self.model_fields_set
+        if both and self.confirm_min > self.confirm_max:
+            raise ValueError(
+                f"confirm_min = {self.confirm_min} is above confirm_max = {self.confirm_max}"
+            )
+        return self
 
 
 class BudgetSettings(Record):
@@ -217,8 +235,9 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
+        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise SettingsError(
-            f"{path}: cannot be read ({error})", hint="check path and encoding"
+            f"{path}: cannot be read ({why})", hint="check path and encoding"
         ) from error
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: {error}", hint="correct the TOML at that place") from error
@@ -281,10 +300,14 @@ def _table(model: type[BaseModel], place: tuple[int | str, ...]) -> type[BaseMod
     return model
 
 
+#: From this similarity on, of 1, a name is taken for a misspelling of another.
+NEAR = 0.7
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return a hint for a name that does not exist: the nearest known one, or all of them."""
     names = sorted(known)
-    near = get_close_matches(name, names, 1)
+    near = get_close_matches(name, names, 1, cutoff=NEAR)
     if near:
         return f"did you mean {near[0]!r}?"
     return f"known: {', '.join(names)}" if names else "remove it"

@@ -176,13 +176,13 @@ def _read_training(path: Path) -> list[tuple[str, str]]:
     found = []
     for number, line in _lines(path):
         try:
-            row = json.loads(line)
+            texts = [*taught_texts(json.loads(line))]
         except (ValueError, RecursionError) as error:
             raise SuiteError(
                 f"{path}, line {number}: {error or 'nested too deeply'}",
                 hint="training data are JSON Lines",
             ) from None
-        found += [(f"{path.name}:{number}", text) for text in taught_texts(row)]
+        found += [(f"{path.name}:{number}", text) for text in texts]
     return found
 
 

@@ -27,7 +27,7 @@ LAYERS = (
     {"hookspecs", "settings", "suites", "leaks", "state"},
     {"engine", "ledger", "league", "plugins", "registry", "checks", "installed"}
     | {"loading", "locking", "syncing", "scaffold"}
-    | {"battery", "correcting", "gating", "measuring"},
+    | {"battery", "correcting", "gating", "grading", "measuring"},
     {"project", "projectfiles", "cycle", "runfiles", "recording", "tuning", "runners", "replay"}
     | {"training", "finetuning", "serving", "live"}
     | {"pages", "doctor", "proposing", "resuming", "forecast", "rehearsal"},

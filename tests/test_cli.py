@@ -198,7 +198,7 @@ def test_a_command_that_is_not_installed_names_its_package(
     assert capsys.readouterr() == (
         "",
         f"error: command {name!r} comes with {package}, which is not installed\n"
-        f"hint: pip install {package}\n",
+        f"hint: pip install ./plugins/{package} in the folder of penin's repository\n",
     )
 
 

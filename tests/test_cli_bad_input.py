@@ -1,12 +1,17 @@
 """Wrong input: one clear error with its exit code, and nothing written."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from penin_core.cli import run
+
+ROOT = Path(__file__).parent.parent
 
 SETTINGS = """
 plugins = ["./fakes.py"]
@@ -80,13 +85,14 @@ def refused(folder, said, words, code=2):
         (("--suite", "basics"), "no suite 'basics'"),
         (("--suite", "none.toml"), "cannot be read"),
         (("--config", "none.toml"), "settings file 'none.toml' does not exist"),
+        (("--state-dir", ""), "--state-dir: no directory is named"),
         (("--state-dir", "tasks.jsonl"), "is a file"),
         (("--state-dir", "tasks.jsonl/below"), "lies in 'tasks.jsonl', which is a file"),
         (("--state-dir", "/proc/penin"), "cannot be used"),
     ],
 )
 def test_evolve_refuses_flags(folder, penin, flags, words):
-    code = 1 if flags[0] == "--state-dir" else 2
+    code = 1 if flags[0] == "--state-dir" and flags[1] else 2
     refused(folder, penin("evolve", *flags), words, code)
 
 
@@ -156,6 +162,38 @@ def test_what_was_never_recorded_is_an_error(folder, penin, args):
 @pytest.mark.parametrize("args", [["champion"], ["status"], ["rollback"], ["ledger", "verify"]])
 def test_a_state_directory_that_is_a_file_is_named(folder, penin, args):
     refused(folder, penin(*args, "--state-dir", "tasks.jsonl"), "is a file", 1)
+
+
+@pytest.mark.parametrize("time", ["-5m", "0s"])
+def test_a_plan_refuses_the_time_that_a_cycle_refuses(folder, penin, time):
+    settings = folder / "penin.toml"
+    settings.write_text(settings.read_text() + f'\n[budget]\ntime = "{time}"\n')
+    refused(folder, penin("evolve", "--plan"), f"budget.time: '{time}' is not a duration")
+
+
+def test_a_gain_that_is_no_number_is_refused(folder, penin):
+    refused(folder, penin("selftest", "power", "--gain", "nan"), "nan is no gain")
+
+
+def test_settings_that_cannot_be_read_are_named_once(folder, penin):
+    (folder / "suite.toml").mkdir()
+    said = penin("evolve", "--suite", "suite.toml")
+    refused(folder, said, "suite.toml: cannot be read (Is a directory)")
+    assert said.err.count("suite.toml") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device here")
+def test_output_that_cannot_be_written_is_one_clear_error(folder):
+    code = "import sys; from penin_core.cli import main; sys.argv[1:] = ['status']; main()"
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, env=env
+        )
+    assert done.returncode == 1
+    first, second = done.stderr.splitlines()
+    assert first == "error: the output cannot be written: No space left on device"
+    assert second.startswith("hint: ")
 
 
 def test_status_of_nothing_is_an_answer_and_writes_nothing(folder, penin):

@@ -93,6 +93,7 @@ REFUSED = [
     (["start", "run-b", "--fraction", "1.01"], 2, "fraction = 1.01"),
     (["start", "run-x"], 1, "'run-x' is not in the ledger"),
     (["start", "run-a"], 3, "its configuration is the champion's"),
+    (["start", "run-b", "--shadow", "--claim"], 2, "--claim cannot stand beside --shadow"),
     (["stop"], 1, "no experiment runs"),
 ]
 
@@ -103,6 +104,8 @@ def test_what_cannot_be_done_is_one_clear_error(state, capsys, words, code, why)
     error = capsys.readouterr().err.splitlines()
     assert why in error[0]
     assert error[1].startswith("hint: ")
+    with WORMLedger(state / "ledger.db") as ledger:
+        assert [entry.kind for entry in ledger.events()] == ["BOOTSTRAP"], "nothing was declared"
 
 
 def test_nothing_is_begun_while_a_cycle_runs_but_it_can_be_stopped(state, capsys):

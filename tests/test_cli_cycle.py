@@ -22,7 +22,10 @@ import pytest
 from penin_core import CycleReport
 from penin_core.cli import run
 from penin_core.cli.reporting import report_in_words
+from penin_core.cli.why import _in_words, explained
+from penin_core.cli.wording import sources
 from penin_core.ledger.store import WORMLedger
+from penin_core.omega.evidence import campaign_alpha, smallest_provable_gain
 from penin_core.resuming import Asked, keep
 from penin_core.state import exclusive
 
@@ -61,6 +64,8 @@ class Pupil(LocalProvider):
 
     def generate(self, requests):
         time.sleep(float(os.environ.get("PUPIL_SLEEPS", "0")))
+        if "PUPIL_TALKS" in os.environ:
+            print("thinking about", len(requests))
         return self.script.generate(requests)
 
 
@@ -244,6 +249,19 @@ def test_a_budget_that_ends_a_cycle_is_exit_code_4_and_still_a_report(project):
     assert project("ledger", "verify").code == 0
 
 
+def test_what_the_screen_says_after_a_budget_ended_goes_on_with_that_cycle(project):
+    cut = project("evolve", "--budget", "0.001s")
+    assert cut.code == 4
+    assert cut.out.splitlines()[-1].strip().startswith("penin evolve --resume, with more time")
+    said = project("evolve", "--resume", "--budget", "5m", "--max-usd", 1)
+    assert said.code == 0, said.err
+    with WORMLedger(project.state / "ledger.db") as ledger:
+        cycles = {run["cycle_id"]: run["seed"] for run in ledger.runs()}
+    newest, before, _ = cycles.values()
+    assert newest == before
+    assert "no cycle was interrupted" in project("evolve", "--resume").err
+
+
 def test_a_budget_that_ends_before_the_first_champion_is_exit_code_4(project, tmp_path):
     said = project("evolve", "--budget", "0.001s", "--state-dir", tmp_path / "new")
     assert (said.code, said.out) == (4, "")
@@ -327,7 +345,8 @@ def test_status_shows_a_confirmation_that_stands_open_and_how_to_go_on(project):
     assert "stands open" not in project("status").out
     leave_open(project)
     told = project("status").out
-    assert "confirmation 2 stands open (claim better, alpha 0.008333)" in told
+    assert "confirmation 2 stands open (claim better, alpha 0.008333): if it is left" in told
+    assert "confirmation 2, which stands open, alpha 0.008333" in project("evolve", "--plan").out
     assert "penin evolve --seed 7 goes on with the cycle of seed 7" in told
     keep(project.state, Asked(2, 7, False, None, None))
     assert "penin evolve --resume goes on with the cycle of seed 7" in project("status").out
@@ -349,6 +368,26 @@ def test_status_shows_a_cycle_that_was_interrupted_before_its_confirmation(proje
     told = project("status")
     assert "penin evolve --resume goes on with the cycle of seed 3" in told.out
     assert "stands open" not in told.out
+
+
+def test_status_says_no_more_than_it_checked(project):
+    assert "entries and the pointer are valid" in project("status").out
+    assert "penin ledger verify checks the files of the runs" in project("status").out
+    pointer = project.state / "champion.json"
+    pointer.write_text(pointer.read_text().replace('"size":', '"size":1'))
+    assert "INVALID: champion.json differs from entry" in project("status").out
+    assert project("ledger", "verify").code == 5
+
+
+@pytest.mark.parametrize("gone", [(), ("champion.json",)])
+def test_a_lost_ledger_looks_healthy_to_nobody(project, gone):
+    for name in ("ledger.db", "ledger.db-wal", "ledger.db-shm", *gone):
+        (project.state / name).unlink(missing_ok=True)
+    assert "INVALID: ledger.db is missing" in project("status").out
+    assert project("status", "--json").json["ledger"]["valid"] is False
+    doctor = project("doctor")
+    assert (doctor.code, "wrong: ledger.db is missing" in doctor.out) == (1, True)
+    assert "hint: restore it from a copy" in project("champion").err
 
 
 def test_status_works_where_the_tasks_are_gone(project):
@@ -445,6 +484,66 @@ def test_a_file_that_is_no_ledger_is_exit_code_5_in_json_too(project):
     assert (said.code, said.json["valid"]) == (5, False)
 
 
+# Explanations
+
+
+def test_why_counts_no_looks_where_the_files_are_gone_and_replay_says_what_to_do(project):
+    run_id = run_ids(project)["promote"][0]
+    assert "looks, enough after" in project("why", run_id).out
+    shutil.rmtree(project.state / "runs" / run_id)
+    told = project("why", run_id).out
+    assert "e-value of the" not in told
+    assert "cannot be read: No such file" in told
+    assert "hint: Restore it from a copy" in project("replay", run_id).err
+
+
+def test_why_says_what_set_l_infinity_to_zero(project):
+    run_id = run_ids(project)["promote"][0]
+    with WORMLedger(project.state / "ledger.db") as ledger:
+        data = explained(project.state, ledger, ledger.run(run_id))
+    vetoed = {"guard": "sigma", "ok": False, "reason": "no"}
+    run = {**data["run"], "linf": 0.0}
+    told = _in_words({**data, "run": run, "detail": {**data["detail"], "guards": [vetoed]}})
+    assert "is needed; a veto sets L∞ to 0" in told
+    assert "a veto sets" not in _in_words(data)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["proof", 999], "the ledger has no entry 999"),
+        (["verify", "nofile"], "nofile does not exist"),
+        (["witness", "http://localhost:1", "--key", "foo+1234"], "--key: 'foo+1234' is not a key"),
+    ],
+)
+def test_what_the_ledger_cannot_show_is_an_error_with_a_hint(project, words, why):
+    error = project("ledger", *words).err.splitlines()
+    assert why in error[0]
+    assert error[1].startswith("hint: ")
+
+
+# What plugins print
+
+
+def test_what_a_plugin_prints_while_it_works_is_no_data(project, monkeypatch):
+    monkeypatch.setenv("PUPIL_TALKS", "1")
+    said = project("evaluate", "--tasks", 25, "--json")
+    assert said.json["measurement"]["n_tasks"] >= 25
+    assert "thinking" in said.err
+    said = project("evolve", "--n", 1, "--seed", 77)
+    assert "thinking" not in said.out
+    assert "thinking" in said.err
+
+
+def test_evaluate_asks_no_more_tasks_repeatedly_than_it_was_told_to_use(project, monkeypatch):
+    monkeypatch.setenv("PUPIL_TALKS", "1")
+    said = project("evaluate", "--model", "pupil:p2", "--tasks", 2, "--json")
+    calls = sum(map(int, re.findall(r"thinking about (\d+)", said.err)))
+    # Each of them as it stands, perturbed and repeated, and not the 60 of the fixed subset.
+    assert 2 < calls <= 20
+    assert said.json["measurement"]["raw"]["S"]["agreement"] is not None
+
+
 # Ctrl-C
 
 
@@ -487,6 +586,29 @@ def test_a_plan_says_what_can_be_proved_and_asks_nothing(project, monkeypatch):
     assert found["calls"][0] == found["race_calls"] > 0
     assert (project.state / "ledger.db").read_bytes() == before
     assert not (project.state / "cycle.json").exists()
+
+
+def test_where_tasks_stand_in_clusters_the_plan_and_the_greeting_count_clusters(project):
+    folder = project.state.parent
+    rows = [task(number) for number in range(TASKS)]
+    lines = [json.dumps({**row, "doc": f"{row['split']}{n // 40}"}) for n, row in enumerate(rows)]
+    (folder / "tasks.jsonl").write_text("\n".join(lines))
+    settings = (folder / "penin.toml").read_text()
+    (folder / "penin.toml").write_text(settings.replace("[suite]", '[suite]\nclusters = "doc"'))
+    shutil.rmtree(project.state)
+    count = (
+        "tasks with the same 'doc' count as one, which makes 16, and fewer than 100 prove large "
+        "gains only: add tasks with another 'doc'"
+    )
+    gain = 100 * smallest_provable_gain(16, campaign_alpha(1))
+    told = project("evolve", "--plan").out
+    assert f"on 480 tasks it can prove a gain of {gain:.1f} points; {count}" in told
+    assert "with 500 different 'doc' a gain of 8.1 points" in told
+    err = project("evolve", "--budget", "0.000001s").err
+    assert f"on 480 of them can prove a gain of about {gain:.0f} points; {count}" in err
+    assert sources(100, "doc") == "; tasks with the same 'doc' count as one, which makes 100"
+    assert sources(99, "doc").endswith(" another 'doc'")
+    assert sources(16, None) == ""
 
 
 def test_nothing_is_resumed_where_nothing_was_interrupted(project):

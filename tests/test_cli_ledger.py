@@ -5,6 +5,7 @@ import json
 import pytest
 
 from penin_core.cli import run
+from penin_core.cli.ledger import _verdict
 from penin_core.ledger import witness
 from penin_core.ledger.keys import SigningKey, signer_text
 from penin_core.ledger.leaves import digest
@@ -58,7 +59,7 @@ def test_a_ledger_that_was_removed_is_invalid_where_something_vouches_for_it(led
 
 def test_the_key_is_named_after_the_owner_in_the_settings(ledger, tmp_path, monkeypatch):
     monkeypatch.delenv("PENIN_SIGNING_KEY")
-    (tmp_path / "penin.toml").write_text('[champion]\nprovider = "tiny"\nmodel = "tiny-2"\n')
+    (tmp_path / "penin.toml").write_text('[champion]\nprovider = "tiny"\nmodel = "tiny-3"\n')
     with (tmp_path / "penin.toml").open("a") as file:
         file.write('[ledger]\nowner = "acme.example"\n')
     code, out, _ = ledger("export", "out")
@@ -119,6 +120,15 @@ def test_a_proof_of_what_is_not_there_is_an_error(ledger, which):
     code, out, err = ledger("proof", which)
     assert (code, out) == (1, "")
     assert err.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("count", "last"), [(5, "warning: w4"), (6, "and 1 more warning"), (8, "and 3 more warnings")]
+)
+def test_the_first_five_warnings_are_shown_and_the_others_counted(count, last):
+    warnings = [f"w{number}" for number in range(count)]
+    found = {"valid": True, "size": 1, "root": "r", "signed": None, "since": None}
+    assert _verdict({**found, "warnings": warnings}).splitlines()[-1] == last
 
 
 def test_an_older_checkpoint_is_compared(ledger, tmp_path):

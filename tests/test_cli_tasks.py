@@ -49,6 +49,27 @@ def test_training_data_can_be_named(rows, capsys):
     assert "b ~ train.jsonl:2" in capsys.readouterr().out
 
 
+def test_what_may_be_a_mistake_is_noted(rows, tmp_path, capsys):
+    rows(
+        "t.jsonl",
+        {"id": "a", "input": LONG, "expectd": "x", "split": "select"},
+        {"id": "b", "input": " ", "expected": "x", "colour": "red", "split": "confirm"},
+    )
+    with (tmp_path / "t.jsonl").open("a") as file:
+        file.write('{"id": "c", "input": "1", "input": "2", "expected": {"k": 1, "k": 2}}\n')
+    assert run(["tasks", "check", "t.jsonl"]) == 0
+    said = capsys.readouterr().out
+    assert "note       column 'expectd' of 1 task is one of your own" in said
+    assert run(["tasks", "check", "t.jsonl", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["notes"] == [
+        "column 'expectd' of 1 task is one of your own, which only prompts may use; "
+        "did you mean 'expected'?",
+        "line 3 names 'k' more than once; the last value counts",
+        "line 3 names 'input' more than once; the last value counts",
+        "task 'b' has an empty input",
+    ]
+
+
 def test_a_file_that_is_not_there_is_one_clear_error(rows, capsys):
     assert run(["tasks", "check", "none.jsonl"]) == 2
     assert "none.jsonl: cannot be read" in capsys.readouterr().err

@@ -39,6 +39,7 @@ from penin_core.engine import budget
 from penin_core.forecast import forecast, race_calls
 from penin_core.league.campaign import Campaign, campaign_of, task_mark
 from penin_core.league.lineage import parent
+from penin_core.league.plans import worthwhile_gain
 from penin_core.league.promotion import promotion_body, utility_lost
 from penin_core.ledger import artifacts, drafts
 from penin_core.ledger import champion as pointer_module
@@ -818,6 +819,48 @@ def test_a_spent_pool_is_refused_before_anything_is_asked(tmp_path):
     with pytest.raises(SuiteError, match="50 fresh confirm tasks are left"):
         lab.evolve(1)
     assert lab.asked == []
+
+
+def changed(lab, *, evolve=None, suite=None, tasks=()):
+    """Give the lab's project other settings, and ``tasks`` in place of its own."""
+    definition = lab.settings.suite.model_copy(update=suite or {})
+    changes = {"suite": definition, "evolve": lab.settings.evolve.model_copy(update=evolve or {})}
+    settings = lab.settings.model_copy(update=changes)
+    found = Suite(definition, tuple(tasks) or lab.tasks)
+    lab.project = Project(settings, lab.state, lab.project.plugins, found)
+
+
+def test_planned_looks_on_too_few_tasks_are_refused_before_anything_is_asked(tmp_path):
+    lab = Lab(tmp_path, confirm=299)
+    changed(lab, evolve={"evidence": "horizon", "confirm_max": 500})
+    with pytest.raises(SuiteError, match=r"takes at least 300 tasks .* would have 299 tasks"):
+        lab.evolve()
+    assert (lab.asked, lab.kinds()) == ([], [])
+
+
+def test_tasks_that_cannot_be_graded_are_refused_before_anything_is_asked(tmp_path):
+    lab = Lab(tmp_path)
+    lost = [task.model_copy(update={"expected": None}) for task in lab.tasks[:1]]
+    changed(lab, tasks=[*lost, *lab.tasks[1:]])
+    with pytest.raises(SuiteError, match=r"can grade 1 of its 160 .* tasks: 'select-0'"):
+        lab.evolve()
+    assert (lab.asked, lab.kinds()) == ([], [])
+
+
+def test_what_is_worth_a_confirmation_follows_from_clusters_where_there_are_any(tmp_path):
+    reasons = {}
+    for size in (1, 10):
+        lab = Lab(tmp_path / str(size), skills=(0.8,))
+        sources = [
+            task.model_copy(update={"fields": {"doc": f"{task.split}{n // size}"}})
+            for n, task in enumerate(lab.tasks)
+        ]
+        changed(lab, suite={"clusters": "doc"}, tasks=sources)
+        reasons[size] = lab.evolve(1).runs[-1].decision.reason
+    few = worthwhile_gain(12, 1)
+    assert worthwhile_gain(120, 1) < 0.1 < few < 0.5
+    assert f"a confirmation takes {few:.3f}" in reasons[10]
+    assert "a confirmation takes" not in reasons[1]
 
 
 def test_a_failed_confirmation_spends_alpha_and_no_task(tmp_path):

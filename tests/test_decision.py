@@ -385,6 +385,7 @@ def test_a_proof_has_to_hold_by_its_own_numbers(changes):
     assert holds(confirmation(claim="cheaper", log_e_cost=4.0))
     assert holds(confirmation(log_e=math.log(40)))
     assert holds(confirmation(mode="horizon", log_e=0.0))
+    assert not holds(confirmation(mode="horizon", claim="cheaper", log_e=9.0, log_e_cost=9.0))
 
 
 def test_no_confirmation_at_all_proves_nothing():

@@ -18,6 +18,8 @@ from penin_core import errors, hookspecs
 from penin_core.builtin import BUILTIN_PLUGINS
 from penin_core.cli import COMMANDS, penin
 from penin_core.contracts import CONTRACTS
+from penin_core.ledger.notes import ED25519, VerifierKey
+from penin_core.ledger.policy import first_policy, parse_policy
 from penin_core.ledger.rows import EVENT_KINDS
 from penin_core.omega.evidence import campaign_alpha, smallest_provable_gain
 from penin_core.plugins import Plugins
@@ -135,6 +137,20 @@ def test_readme_says_how_to_install_and_run_the_main_job():
     (command,) = [line for line in commands_of_readme() if line.endswith("penin evolve")][:1]
     assert command.startswith("python3 -m venv .venv && ")
     assert " . ./plugins/penin-tiny " in command
+
+
+@pytest.mark.parametrize(
+    "page",
+    [*PAGES, *ROOT.glob("plugins/*/README.md"), *ROOT.glob("examples/*/README.md")],
+    ids=page_id,
+)
+def test_what_is_on_no_index_is_installed_from_its_folder(page):
+    lines = re.findall(r"pip install ([^\n`#]*)", page.read_text(encoding="utf-8"))
+    named = [word.strip('"') for line in lines for word in line.split() if "penin-" in word]
+    assert all(
+        re.sub(r"\[.*", "", name).removeprefix("./").startswith("plugins/") for name in named
+    )
+    assert all((ROOT / re.sub(r"\[.*", "", name)).is_dir() for name in named)
 
 
 def test_readme_lists_every_command_with_its_summary():
@@ -278,6 +294,16 @@ def test_every_error_is_documented_with_its_exit_code():
 def test_every_error_is_drawn_in_the_docstring_of_its_module():
     drawn = dict(re.findall(r"(\w+)\s+(?:exit code )?(\d)\b", errors.__doc__))
     assert drawn == {name: str(error.exit_code) for name, error in ERRORS.items()}
+
+
+@pytest.mark.parametrize("page", ["audit", "ledger"])
+def test_the_policy_that_is_handed_out_is_a_whole_one(page):
+    with pytest.raises(ValueError, match="no quorum line"):
+        parse_policy(first_policy(VerifierKey("a", ED25519, b"k" * 32)).splitlines(True)[0])
+    for part in (DOCS / f"{page}.md").read_text(encoding="utf-8").split("\n\n"):
+        if "hand out" in part.lower():
+            assert "`ledger/policy.txt`" in part
+            assert "`quorum none`" in part
 
 
 def test_every_event_kind_of_the_ledger_is_documented():

@@ -97,6 +97,20 @@ def test_an_empty_directory_is_a_note(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("trace", ["champion.json", "ledger/checkpoint"])
+def test_a_ledger_that_left_traces_and_is_gone_is_wrong(tmp_path, trace):
+    (tmp_path / "ledger").mkdir()
+    (tmp_path / trace).write_text("{}")
+    finding = found(tmp_path, "ledger")
+    assert finding.level == "wrong"
+    assert finding.message == f"ledger.db is missing, though {trace} was written after its entries"
+
+
+def test_what_a_killed_first_cycle_leaves_is_no_lost_ledger(tmp_path):
+    write_run(tmp_path, "r1", {"config.json": b"{}"})
+    assert found(tmp_path, "ledger").level == "note"
+
+
 @pytest.mark.parametrize(
     ("version", "level"),
     [

@@ -38,6 +38,16 @@ NEVER = [
     "2002:7f00:0001::",
     "64:ff9b::a9fe:a9fe",
     "64:ff9b::7f00:1",
+    "64:ff9b:1::a00:1",
+    "fec0::1",
+    "::10.0.0.1",
+    "::93.184.215.14",
+    "192.0.0.8",
+    "192.0.0.192",
+    "100::1",
+    "2001::1",
+    "3fff::1",
+    "5f00::1",
 ]
 
 
@@ -46,7 +56,9 @@ def test_no_name_leads_into_a_private_network(address: str) -> None:
     assert refusal("api.example.com", address)
 
 
-@pytest.mark.parametrize("address", ["93.184.215.14", "2606:2800:21f::1", "64:ff9b::5db8:d70e"])
+@pytest.mark.parametrize(
+    "address", ["93.184.215.14", "2606:2800:21f::1", "2a00:1450::1", "64:ff9b::5db8:d70e"]
+)
 def test_public_addresses_are_called(address: str) -> None:
     assert refusal("api.example.com", address) == ""
 

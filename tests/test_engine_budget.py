@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -54,6 +56,41 @@ def test_the_books_are_read_by_day(path: Path) -> None:
 def test_books_that_nobody_opened_have_no_days(budget: Budget, path: Path) -> None:
     assert budget.by_day(7) == {}
     assert not path.exists()
+
+
+class Full:
+    """A connection whose disk is full when it commits."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.connection, name)
+
+    def execute(self, sql: str, *given: Any) -> Any:
+        if sql == "COMMIT":
+            raise sqlite3.OperationalError("database or disk is full")
+        return self.connection.execute(sql, *given)
+
+
+def test_a_commit_that_fails_moves_no_money_of_the_run(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(Budget(path, max_usd=0.001)) as budget:
+        first = budget.reserve(600, "a")
+        with monkeypatch.context() as patched:
+            assert budget._database is not None
+            patched.setattr(budget._database, "_connection", Full(budget._database._connection))
+            with pytest.raises(StateError):
+                budget.settle(first, 500)
+            assert budget.spent_by_this_run == 0
+            with pytest.raises(StateError):
+                budget.reserve(400, "b")
+        budget.settle(first, 100)
+        assert (budget.spent_today(), budget.spent_by_this_run) == (100, 100)
+        with pytest.raises(BudgetExceeded):
+            budget.reserve(901, "c")
+        assert budget.reserve(900, "c")
 
 
 def test_an_unknown_cost_charges_the_whole_reservation(budget: Budget) -> None:

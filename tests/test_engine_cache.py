@@ -96,6 +96,20 @@ def test_a_file_that_is_no_database_is_named(cache: ResponseCache, path: Path) -
         cache.get_many(["a"])
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="nothing says which files are open")
+@pytest.mark.parametrize("damage", ["folder", "text"])
+def test_a_file_that_cannot_be_opened_leaves_no_lock_open(
+    cache: ResponseCache, path: Path, damage: str
+) -> None:
+    path.mkdir(parents=True) if damage == "folder" else path.parent.mkdir()
+    if damage == "text":
+        path.write_bytes(b"not a database" * 100)
+    with pytest.raises(StateError):
+        cache.put_many([("a", completion("one"))])
+    opened = [file.resolve() for file in Path("/proc/self/fd").iterdir()]
+    assert f"{path}.lock" not in map(str, opened)
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StateError, match="file"):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penin_core.engine import events as events_module
 from penin_core.engine.events import EVENT_LIMIT, Event, EventParser, Objects
 
 
@@ -29,7 +30,8 @@ CASES = [
     (b"data\n\ndata\ndata\n\ndata:", [Event(""), Event("\n")]),
     (b"data:test\n\ndata: test\n\ndata:  test\n\n", [Event("test")] * 2 + [Event(" test")]),
     (b"event: add\ndata: 1\n\nevent: add\n\ndata: 2\n\n", [Event("1", "add"), Event("2")]),
-    (b"id: 1\ndata: x\n\ndata: y\n\n", [Event("x", id="1"), Event("y", id="1")]),
+    (b"id: 1\ndata: x\n\ndata: y\n\n", [Event("x", id="1", named=True), Event("y", id="1")]),
+    (b"id: 1\n\ndata: x\n\n", [Event("x", id="1")]),
     (b"id: a\x00b\nretry: 10\nfoo: bar\ndata: x\n\n", [Event("x")]),
     (b"data: unfinished\n", []),
     (b"data: \xff\n\n", [Event("\ufffd")]),
@@ -64,6 +66,47 @@ def test_an_endless_event_is_refused() -> None:
         parser.feed(b"data: " + b"x" * (EVENT_LIMIT // 8) + b"\n")
     with pytest.raises(ValueError, match="over"):
         parser.feed(b"data: " + b"x" * (EVENT_LIMIT // 4))
+
+
+def test_what_is_said_of_an_endless_event_counts_however_little_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(events_module, "EVENT_LIMIT", 100)
+    parser = EventParser()
+    parser.feed(b"data:\n" * 100)
+    with pytest.raises(ValueError, match="over"):
+        parser.feed(b"data:\n")
+
+
+def test_events_of_any_number_are_under_the_limit() -> None:
+    parser, event = EventParser(), b"data: " + b"x" * (EVENT_LIMIT // 4) + b"\n\n"
+    assert sum(len(parser.feed(event)) for _ in range(9)) == 9
+
+
+def test_every_character_is_searched_once_however_small_the_pieces(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    searched = []
+
+    class Counting:
+        def split(self, text: str) -> list[str]:
+            searched.append(len(text))
+            return lines.split(text)
+
+    lines = events_module._LINE
+    monkeypatch.setattr(events_module, "_LINE", Counting())
+    data = b"data: " + b"x" * 10_000 + b"\r\n\r\n"
+    (event,) = parse(data, *range(len(data)))
+    assert event.data == "x" * 10_000
+    assert sum(searched) <= len(data) + 4
+
+
+def test_an_event_has_the_id_of_the_last_that_said_one_and_is_no_repetition() -> None:
+    objects = Objects()
+    assert objects.feed(b'id: 1\ndata: {"a": 1}\n\ndata: {"a": 2}\n\nid: 2\ndata: {"a": 3}\n\n')
+    assert objects.feed(b"data: {}\n\n") == [{}]
+    with pytest.raises(ValueError, match="event '1' came twice"):
+        objects.feed(b"id: 1\ndata: {}\n\n")
 
 
 def test_objects_end_with_done_and_come_once() -> None:

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from penin_core import ChatCompletionsProvider
+from penin_core.engine import connections
 from penin_core.engine.budget import Budget
 from penin_core.engine.cache import ResponseCache
 from penin_core.engine.connections import BODY_LIMIT, HEAD_LIMIT, Stalled
@@ -243,6 +244,46 @@ BROKEN: dict[str, bytes | None] = {
 def test_what_is_no_whole_answer_is_lost(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ReplyLost, match="Broken"):
         exchange(Server(BROKEN[name], close=True), monkeypatch)
+
+
+def chunked(*trailers: bytes) -> bytes:
+    head = (
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+    )
+    return head + b"2\r\n{}\r\n0\r\n" + b"".join(trailers) + b"\r\n"
+
+
+def test_trailers_replace_no_header_and_the_connection_is_used_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = Server(chunked(b"content-type: text/html\r\n", b"x-more: 1\r\n"), http())
+    first, second = exchange(server, monkeypatch, calls=2)
+    assert (first.body, first.headers["content-type"]) == ({}, "application/json")
+    assert "x-more" not in first.headers
+    assert (second.body, server.connections) == (GOOD, 1)
+
+
+@pytest.mark.parametrize("trailer", [b"x: y\r\n" * 9_999, b"x: " + b"y" * 49_999 + b"\r\n"])
+def test_trailers_count_as_part_of_the_answer(
+    monkeypatch: pytest.MonkeyPatch, trailer: bytes
+) -> None:
+    monkeypatch.setattr(connections, "BODY_LIMIT", 40_000)
+    with pytest.raises(ReplyLost, match="the answer is over 40000 bytes"):
+        exchange(Server(chunked(trailer)), monkeypatch)
+
+
+@pytest.mark.parametrize("coding", ["GZIP", "gzip", "X-GZip"])
+def test_the_name_of_a_coding_may_be_in_capitals(
+    monkeypatch: pytest.MonkeyPatch, coding: str
+) -> None:
+    packed = http(gzip.compress(json.dumps(GOOD).encode()), content_encoding=coding)
+    (reply,) = exchange(Server(packed), monkeypatch)
+    assert reply.body == GOOD
+
+
+def test_nothing_is_packed_in_no_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    (reply,) = exchange(Server(http(b"", content_encoding="gzip")), monkeypatch)
+    assert reply.body is None
 
 
 def test_a_server_that_says_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,20 @@ from penin_core import ChatCompletionsProvider
 from penin_core.contracts import Steps
 from penin_core.engine.budget import Budget
 from penin_core.engine.cache import ResponseCache
+from penin_core.engine.tape import Tape
 from penin_core.engine.wire import Engine
-from penin_core.errors import ProviderRefused, ProviderUnavailable, StateError
-from penin_core.records import Call, FilePart, Wait
+from penin_core.errors import (
+    BudgetExceeded,
+    ProviderError,
+    ProviderRefused,
+    ProviderUnavailable,
+    StateError,
+)
+from penin_core.records import Call, Capabilities, FilePart, Message, Price, Request, Wait
+
+ASKED = Request(
+    provider="service", model="m", max_tokens=10, messages=(Message(role="user", content="q"),)
+)
 
 
 class Service(ChatCompletionsProvider):
@@ -24,6 +36,9 @@ class Service(ChatCompletionsProvider):
 
     name = "service"
     base_url = "https://service.example"
+
+    def capabilities(self, model: str) -> Capabilities:
+        return Capabilities(price=Price(input_per_million=5, output_per_million=10))
 
 
 class Killed(BaseException):
@@ -38,14 +53,18 @@ class World:
         self.calls: list[str] = []
         self.slept: list[float] = []
 
-    def run(self, steps: Steps, *, die_before: int = 99, die_after: int = 99) -> Any:
+    def run(
+        self, steps: Steps, *, die_before: int = 99, die_after: int = 99, daily: float = 5.0
+    ) -> Any:
         def respond(request: httpx2.Request) -> httpx2.Response:
             if len(self.calls) == die_before:
                 raise Killed
             self.calls.append(f"{request.method} {request.url.path}")
             if len(self.calls) == die_after:
                 raise Killed
-            status = 404 if request.url.path == "/missing" else 200
+            if request.url.path == "/nonsense":
+                return httpx2.Response(200, content=b"<html>")
+            status = {"/missing": 404, "/broken": 500}.get(request.url.path, 200)
             return httpx2.Response(status, json={"number": len(self.calls)})
 
         async def sleep(seconds: float) -> None:
@@ -54,7 +73,7 @@ class World:
         async def go() -> Any:
             engine = Engine(
                 lambda name: Service(),
-                budget=Budget(self.folder / "b"),
+                budget=Budget(self.folder / "b", daily),
                 cache=ResponseCache(self.folder / "c"),
                 transport=httpx2.MockTransport(respond),
                 sleep=sleep,
@@ -135,6 +154,95 @@ def test_another_way_than_the_recorded_one_is_new_from_there_on(world: World) ->
     world.run(job())
     assert world.run(job("other")) == world.run(job("other")) == (5, 6)
     assert world.calls == [*ALL, "POST /jobs", "GET /jobs/1"]
+
+
+def test_what_was_refused_for_money_was_not_sent(world: World) -> None:
+    def asking() -> Steps:
+        yield Call(method="GET", path="/jobs/1")
+        reply = yield Call(path="/ask", asks=ASKED)
+        assert reply is not None
+        return reply.body["number"]
+
+    def run(daily: float) -> Any:
+        return world.run(asking(), daily=daily)
+
+    for _ in range(2):
+        with pytest.raises(BudgetExceeded):
+            run(0.0)
+    assert world.calls == ["GET /jobs/1"]
+    assert run(5.0) == run(5.0) == 2
+    assert world.calls == ["GET /jobs/1", "POST /ask"]
+
+
+def test_an_operation_that_went_another_way_after_a_refusal_goes_it_again(world: World) -> None:
+    def thrifty() -> Steps:
+        try:
+            reply = yield Call(path="/ask", asks=ASKED)
+        except BudgetExceeded:
+            reply = yield Call(path="/free")
+        assert reply is not None
+        return reply.body["number"]
+
+    assert world.run(thrifty(), daily=0.0) == 1
+    assert world.run(thrifty(), daily=0.0) == 1
+    assert world.run(thrifty(), daily=5.0) == 1
+    assert world.calls == ["POST /free"]
+
+
+@pytest.mark.parametrize(
+    ("call", "sent"),
+    [
+        (Call(path="/missing"), 2),
+        (Call(method="GET", path="/broken"), 2),
+        (Call(path="/broken"), 1),
+        (Call(path="/nonsense"), 1),
+    ],
+    ids=lambda value: getattr(value, "path", value),
+)
+def test_a_failure_at_the_end_is_tried_again_where_nothing_can_have_been_done(
+    world: World, call: Call, sent: int
+) -> None:
+    def failing() -> Steps:
+        yield call
+
+    with pytest.raises(ProviderError) as first:
+        world.run(failing())
+    once = len(world.calls)
+    with pytest.raises(ProviderError) as second:
+        world.run(failing())
+    assert (type(second.value), str(second.value)) == (type(first.value), str(first.value))
+    assert len(world.calls) == once * sent
+
+
+def test_a_line_that_is_written_in_parts_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:7]))
+    tape, step = Tape(tmp_path / "tape"), Call(path="/jobs")
+    tape.intend(step)
+    tape.note(step, None)
+    assert Tape(tmp_path / "tape").recall(step) == (True, None)
+
+
+def test_a_line_that_does_not_fit_leaves_nothing_of_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, tape, step = os.write, Tape(tmp_path / "tape"), Call(path="/jobs")
+    tape.intend(step)
+    left = [b"half of it"]
+
+    def full(file: int, data: bytes) -> int:
+        if left:
+            return write(file, left.pop())
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        with pytest.raises(StateError, match="tape cannot be written: No space left"):
+            tape.note(step, None)
+    tape.note(step, None)
+    assert Tape(tmp_path / "tape").recall(step) == (True, None)
 
 
 def test_half_a_line_is_dropped_and_damage_is_named(world: World) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gzip
 import json
 import logging
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -18,6 +19,7 @@ import httpx2
 import pytest
 
 from penin_core.chat_completions import ChatCompletionsProvider
+from penin_core.engine import connections
 from penin_core.engine.replies import ReplyLost, decode
 from penin_core.engine.transport import HttpTransport
 from penin_core.errors import (
@@ -276,6 +278,49 @@ def test_the_key_is_in_no_error_reply_or_log(
     plain = base64.b64encode(KEY.encode()).decode()
     for form in (KEY, quote(KEY, safe=""), plain, plain[4:-4], KEY[::-1], KEY[3:]):
         assert form not in seen
+
+
+# Through a proxy
+
+
+class Pieces(httpx2.AsyncByteStream):
+    """A body that arrives in pieces, as it does through a proxy."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self.left = list(pieces)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while self.left:
+            yield self.left.pop(0)
+
+
+def through(pieces: Pieces, **headers: str) -> Reply:
+    lines = {name.replace("_", "-"): value for name, value in headers.items()}
+    return exchange(respond(stream=pieces, headers=lines), ASK)
+
+
+def test_an_answer_through_a_proxy_is_read_and_unpacked() -> None:
+    packed = gzip.compress(b'{"a": 1}')
+    assert through(Pieces(b'{"a":', b" 1}")).body == {"a": 1}
+    assert through(Pieces(packed[:9], packed[9:]), content_encoding="gzip").body == {"a": 1}
+
+
+def test_an_answer_through_a_proxy_has_a_limit_on_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "BODY_LIMIT", 1000)
+    pieces = Pieces(*[b" " * 100] * 99)
+    with pytest.raises(ReplyLost, match="the answer is over 1000 bytes"):
+        through(pieces)
+    assert len(pieces.left) == 88
+
+
+def test_what_a_proxy_passes_on_packed_has_a_limit_on_its_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connections, "BODY_LIMIT", 1000)
+    bomb = gzip.compress(b" " * 1001)
+    assert len(bomb) < 100
+    with pytest.raises(ReplyLost, match="over 1000 bytes"):
+        through(Pieces(bomb), content_encoding="gzip")
 
 
 # Against a real server on this computer

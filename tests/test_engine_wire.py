@@ -445,6 +445,61 @@ def test_an_answer_that_cannot_be_kept_stops_the_paying(wire: Any) -> None:
     assert w.reserved() > 0
 
 
+def test_an_answer_that_is_being_kept_when_its_question_is_cancelled_is_settled(
+    wire: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    w, keep = wire(), ResponseCache.put_many
+    writing, cancelled = threading.Event(), threading.Event()
+
+    def slowly(cache: ResponseCache, items: Any) -> None:
+        writing.set()
+        cancelled.wait(10)
+        keep(cache, items)
+
+    monkeypatch.setattr(ResponseCache, "put_many", slowly)
+
+    async def interrupted() -> None:
+        engine = w.engine()
+        task = asyncio.ensure_future(engine.answer([ask("a")]))
+        assert await asyncio.to_thread(writing.wait, 10)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        cancelled.set()
+        await engine.aclose()
+
+    asyncio.run(interrupted())
+    assert (w.spent(), w.reserved()) == (40, 0)
+    assert texts(w.answer(ask("a"), daily=0.0)) == ["A"]
+
+
+@pytest.mark.parametrize("tokens", [10**10, 10**19, 10**25, -1])
+def test_a_usage_that_nobody_can_have_is_a_bad_reply_and_takes_no_other_with_it(
+    wire: Any, tokens: int
+) -> None:
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        text = text_of(request)
+        return httpx2.Response(200, json=body(text, tokens if text == "odd" else 2))
+
+    w = wire(handler)
+    bound = round(1e6 * asyncio.run(_estimate(w, ask("odd"))).usd)
+    odd, *others = w.answer(ask("odd"), *(ask(f"{n}") for n in range(7)))
+    assert isinstance(odd, ProviderBadReply)
+    assert texts(others) == [f"{n}" for n in range(7)]
+    assert (w.spent(), w.reserved()) == (bound + 7 * 40, 0)
+
+
+def test_a_cost_that_nobody_can_pay_is_a_bad_reply(wire: Any) -> None:
+    class Reporting(Service):
+        """Reports a cost beyond all money."""
+
+        def decode(self, reply: Reply) -> Completion:
+            return Completion(**{**dict(super().decode(reply)), "cost_usd": 1e20})
+
+    (found,) = wire().answer(ask("a"), provider=Reporting())
+    assert isinstance(found, ProviderBadReply)
+
+
 def test_after_the_deadline_nothing_is_sent(wire: Any) -> None:
     w = wire()
     with pytest.raises(BudgetExceeded, match="time of this run"):
@@ -508,6 +563,43 @@ def test_a_call_that_is_cancelled_before_it_goes_out_costs_nothing_even_at_a_sud
         await engine.aclose()
         with pytest.raises(asyncio.CancelledError):
             await task
+
+    asyncio.run(interrupted())
+    assert (w.spent(), w.reserved()) == (0, 0)
+
+
+def test_a_stream_that_is_cancelled_before_it_goes_out_costs_nothing(
+    wire: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Streaming(Service):
+        """Streams."""
+
+        def capabilities(self, model: str) -> Capabilities:
+            return Capabilities(streaming=True, price=PRICE)
+
+    connecting = asyncio.Event()
+
+    async def never(_: Pool) -> None:
+        connecting.set()
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(Pool, "_connect", never)
+    monkeypatch.setenv("SERVICE_BASE_URL", "http://127.0.0.1:1")
+    w = wire()
+
+    async def listen(engine: Engine) -> None:
+        async for _ in engine.stream(ask("a")):
+            raise AssertionError("nobody answers")
+
+    async def interrupted() -> None:
+        engine = w.engine(Streaming(), transport=None)
+        task = asyncio.ensure_future(listen(engine))
+        await asyncio.wait_for(connecting.wait(), 10)
+        assert w.reserved() > 0
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await engine.aclose()
 
     asyncio.run(interrupted())
     assert (w.spent(), w.reserved()) == (0, 0)

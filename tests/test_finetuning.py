@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shutil
 from contextlib import closing
 from dataclasses import replace
@@ -30,6 +31,7 @@ from penin_core import (
     TrainedModel,
     TrainingCapabilities,
     TrainingFailed,
+    TrainingProgress,
     TrainingStopped,
     finetune_and_evolve,
     finetuning,
@@ -43,7 +45,7 @@ from penin_core.project import open_project
 from penin_core.records import job_status
 from penin_core.runners import evaluate
 from penin_core.training.charges import price_bound
-from penin_core.training.jobs import find_job, held, is_held, jobs, prepare_job
+from penin_core.training.jobs import Job, find_job, held, is_held, jobs, prepare_job
 from penin_core.training.local import Overseer
 from penin_core.training.plan import left_of
 from penin_core.training.planning import plan_training
@@ -196,6 +198,50 @@ def test_the_loss_curve_is_kept(bench):
     points = bench.train().curve()
     assert [point.step for point in points] == [1, 2, 3, 4, 5, 6]
     assert points[0].loss > points[-1].loss > 0
+
+
+def test_half_a_line_of_the_curve_is_cut_off_before_the_next(tmp_path):
+    job = Job(tmp_path, {"job": "x"})
+    points = [TrainingProgress(step=n, loss=1 / n) for n in (1, 2, 3)]
+    job.note(points[0])
+    with (tmp_path / "curve.jsonl").open("a") as file:
+        file.write('{"step":2,"lo')
+    assert job.curve() == points[:1]
+    job.note(points[1])
+    assert job.curve() == points[:2]
+
+
+@pytest.mark.parametrize("damage", [b'{"step":9,"st{"step":9}\n', b"\xff\n", b"\n", b"{}\n"])
+def test_a_line_of_the_curve_that_cannot_be_read_is_left_out(tmp_path, damage):
+    job = Job(tmp_path, {"job": "x"})
+    points = [TrainingProgress(step=n, loss=1 / n) for n in (1, 2)]
+    job.note(points[0])
+    with (tmp_path / "curve.jsonl").open("ab") as file:
+        file.write(damage)
+    job.note(points[1])
+    assert job.curve() == points
+
+
+def test_a_folder_that_a_killed_process_did_not_finish_is_no_job(bench):
+    job = bench.train(seed=1)
+    unfinished = job.folder.parent / ".aside-abcdefgh"
+    shutil.copytree(job.folder, unfinished)
+    about = {**job.about, "job": "0" * 32, "fingerprint": bench.plan().fingerprint}
+    (unfinished / "job.json").write_text(json.dumps(about), encoding="utf-8")
+    assert [found.key for found in bench.jobs()] == [job.key]
+    second = bench.train()
+    assert second.folder.is_dir()
+    assert unfinished.is_dir(), "it may be what another process is writing"
+    os.utime(unfinished, (0, 0))
+    assert bench.train() == second
+    assert not unfinished.exists()
+
+
+def test_a_state_directory_that_has_no_room_for_jobs_is_named(bench):
+    (bench.project.state / "finetune").write_text("in the way", encoding="utf-8")
+    with pytest.raises(StateError, match="cannot be written: File exists"):
+        bench.train()
+    assert bench.events() == []
 
 
 def test_the_same_training_is_adopted(bench, monkeypatch, tuner):

@@ -29,7 +29,7 @@ from penin_core.engine.wire import Engine
 from penin_core.finetuning import finetune, plan_training, resume
 from penin_core.project import open_project
 from penin_core.testing.loopback import RESET, Answer, Loopback
-from penin_core.training.jobs import jobs
+from penin_core.training.jobs import Job, jobs
 from penin_core.training.service import MOST_MISSED
 
 ROOT = Path(__file__).parent.parent
@@ -447,6 +447,145 @@ def test_cancelling_what_is_over_already_takes_its_model(bench, service):
     service.jobs[name]["at"], service.statuses = "succeeded", ["succeeded"]
     assert bench.cancel().status == "succeeded"
     assert bench.events() == DONE
+
+
+# A job is cancelled by another process, before the service knows of it
+
+
+def left(bench, service):
+    return service.created(), service.files, bench.jobs(), bench.events(), bench.money()
+
+
+NOTHING = (0, {}, [], [], (0, 0))
+
+
+def test_a_job_that_is_cancelled_during_the_upload_is_never_created(bench, service):
+    service.faults["POST files"] = [(bench.cancel, None)]
+    with pytest.raises(TrainingStopped, match=r"before it was created .* deleted again"):
+        bench.train()
+    assert left(bench, service) == NOTHING
+    assert bench.train().status == "succeeded"
+
+
+def test_a_job_that_is_cancelled_while_it_is_created_is_stopped_at_its_service(bench, service):
+    service.faults["POST jobs"] = [(bench.cancel, None)]
+    with pytest.raises(TrainingStopped, match="was cancelled"):
+        bench.train()
+    assert (service.created(), service.done.count("POST cancel")) == (1, 1)
+    assert bench.events() == [("CREATED", None), ("FINISHED", "cancelled")]
+    assert bench.money()[0] == 0
+
+
+def test_a_service_that_stops_a_job_in_its_own_time_is_asked_once(bench, service, monkeypatch):
+    def slowly(asked, name):
+        service.statuses = ["cancelling", "cancelling", "cancelled"]
+        return Answer(body=service.job(name))
+
+    monkeypatch.setattr(service, "post_cancel", slowly)
+    service.faults["POST jobs"] = [(bench.cancel, None)]
+    with pytest.raises(TrainingStopped, match="was cancelled"):
+        bench.train()
+    assert service.done.count("POST cancel") == 1
+
+
+def test_a_job_that_is_stopping_already_needs_no_stopping(bench, service, monkeypatch):
+    def once(asked, name):
+        if service.done.count("POST cancel") > 1:
+            return service.refusal(400, "it is being cancelled", "invalid_request")
+        service.statuses = ["cancelling"] * 3 + ["cancelled"]
+        return Answer(body=service.job(name))
+
+    monkeypatch.setattr(service, "post_cancel", once)
+    service.faults["POST jobs"] = [(bench.cancel, None)]
+    service.faults["GET job"] = [None] + [Answer(500, {"message": "boom"})] * 5
+    with pytest.raises(TrainingStopped, match="was cancelled"):
+        bench.train()
+    assert service.done.count("POST cancel") == 2
+
+
+def test_a_cancelled_job_that_the_service_refuses_leaves_nothing(bench, service):
+    service.faults["POST jobs"] = [(bench.cancel, service.refusal(400, "no", "invalid_request"))]
+    with pytest.raises(ProviderRefused, match="deleted again"):
+        bench.train()
+    assert (service.files, bench.jobs(), bench.money()) == ({}, [], (0, 0))
+
+
+def test_a_cancelled_job_whose_reply_was_lost_is_stopped_once_it_is_found(bench, service):
+    service.faults["POST jobs"] = [(bench.cancel, RESET)]
+    service.hidden = True
+    with pytest.raises(ProviderUnavailable):
+        bench.train()
+    service.hidden = False
+    with pytest.raises(TrainingStopped, match="was cancelled"):
+        bench.resume()
+    assert (service.created(), service.done.count("POST cancel")) == (1, 1)
+    assert bench.events() == [("CREATED", None), ("FINISHED", "cancelled")]
+
+
+def test_a_cancelled_upload_that_fails_leaves_nothing(bench, service):
+    down = Answer(503, {"message": "down"})
+    service.faults["POST files"] = [(bench.cancel, down)] + [down] * 9
+    with pytest.raises(TrainingStopped, match="before it was created"):
+        bench.train()
+    assert (service.created(), bench.jobs(), bench.money()) == (0, [], (0, 0))
+
+
+def test_a_cancelled_job_whose_process_died_uploads_nothing_more(bench, service):
+    service.faults["POST files"] = [Answer(503, {"message": "down"})] * 5
+    with pytest.raises(ProviderUnavailable):
+        bench.train()
+    bench.jobs()[0].ask_to_cancel()
+    tried = service.done.count("POST files")
+    with pytest.raises(TrainingStopped, match="before it was created"):
+        bench.resume()
+    assert service.done.count("POST files") == tried
+    assert left(bench, service) == NOTHING
+
+
+def test_cancelling_what_could_not_be_uploaded_gives_the_money_back(bench, service):
+    service.faults["POST files"] = [Answer(503, {"message": "down"})] * 10
+    with pytest.raises(ProviderUnavailable):
+        bench.train()
+    assert bench.money()[0] > 0
+    assert bench.cancel().status == "cancelled"
+    assert left(bench, service) == NOTHING
+
+
+def test_cancelling_what_was_uploaded_only_deletes_the_uploads(bench, service, monkeypatch):
+    def full(path, value, whole=service_module.write_whole):
+        if path.name == "sent.json":
+            raise OSError(28, "No space left on device")
+        whole(path, value)
+
+    monkeypatch.setattr(service_module, "write_whole", full)
+    with pytest.raises(StateError):
+        bench.train()
+    assert len(service.files) == 2
+    assert "deleted again" in bench.cancel().finished["reason"]
+    assert left(bench, service) == NOTHING
+
+
+# A loss curve that was cut off
+
+
+def test_half_a_line_of_the_curve_stops_no_job(bench, service):
+    service.statuses = ["running"]
+    service.faults["GET job"] = [None, Answer(400, {"message": "not now"})]
+    with pytest.raises(ProviderRefused):
+        bench.train()
+    (job,) = bench.jobs()
+    curve = job.folder / "curve.jsonl"
+    curve.write_bytes(curve.read_bytes()[:-9] if curve.exists() else b'{"step":1,"st')
+    service.statuses = ["succeeded"]
+    assert [point.loss for point in bench.resume().curve()] == [1.0, 0.5, 1 / 3]
+
+
+def test_a_curve_that_cannot_be_written_stops_no_job(bench, monkeypatch):
+    def full(self, progress):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Job, "note", full)
+    assert bench.train().status == "succeeded"
 
 
 # A process that is killed

@@ -15,11 +15,18 @@ from penin_core.testing import fakes
 ECHO = Configuration(provider="echo", model="m")
 
 
-def project(tmp_path, *, confirm=300, clusters=None, provider=fakes, **evolve):
-    """A project with 60 select tasks, no special splits, and nothing measured but U and C."""
+def project(tmp_path, *, select=60, confirm=300, clusters=None, size=1, provider=fakes, **evolve):
+    """A project with as many tasks, no special splits, and nothing measured but U and C."""
     tasks = [
-        Task(id=f"{split}-{n}", input=f"{split} {n}", expected="x", split=split, group="g")
-        for split, count in (("select", 60), ("confirm", confirm))
+        Task(
+            id=f"{split}-{n}",
+            input=f"{split} {n}",
+            expected="x",
+            split=split,
+            group="g",
+            fields={"doc": f"{split}-{n // size}"},
+        )
+        for split, count in (("select", select), ("confirm", confirm))
         for n in range(count)
     ]
     definition = SuiteDefinition(
@@ -62,7 +69,6 @@ def test_the_calls_of_a_race_are_those_of_its_rounds(challengers, first, availab
 
 def test_what_is_provable_follows_from_tasks_and_alpha():
     assert provable(0, 0.025) is None
-    assert provable(99, 0.025) is None, "so few never promote"
     assert provable(100, 0.025) == smallest_provable_gain(100, 0.025)
     assert provable(500, 0.025) == smallest_provable_gain(500, 0.025)
     assert provable(3000, 0.025) == provable(MOST_FOR_POWER, 0.025) < provable(500, 0.025)
@@ -79,6 +85,18 @@ def test_it_foresees_the_next_confirmation_of_the_campaign(tmp_path):
     assert told.more == tuple(
         (n, smallest_provable_gain(n, campaign_alpha(2))) for n in (500, 1000, 2000)
     )
+
+
+def test_a_confirmation_that_stands_open_is_the_next_one_at_its_own_level(tmp_path):
+    told = foreseen(project(tmp_path), campaign=Campaign(({"t": 1, "marks": []},), {}))
+    assert (told.t, told.alpha, told.stands_open) == (1, campaign_alpha(1), True)
+    assert not foreseen(project(tmp_path)).stands_open
+
+
+@pytest.mark.parametrize(("select", "confirm"), [(0, 300), (19, 300), (60, 99)])
+def test_a_suite_that_can_promote_nothing_is_refused(tmp_path, select, confirm):
+    with pytest.raises(SuiteError, match="a promotion needs at least"):
+        foreseen(project(tmp_path, select=select, confirm=confirm))
 
 
 def test_a_proof_that_comes_at_once_asks_the_minimum_and_the_further_tasks(tmp_path):
@@ -99,6 +117,8 @@ def test_least_and_most_calls_are_those_without_and_with_a_confirmation():
     told = Forecast(
         fresh=1,
         tasks=1,
+        units=1,
+        clusters=None,
         t=1,
         alpha=0.025,
         mode="anytime",
@@ -131,6 +151,36 @@ def test_money_is_unknown_where_nothing_was_measured_and_no_price_is_known(tmp_p
         found = project(tmp_path, provider=dealer(price))
         told = foreseen(found, Configuration(provider="dealer", model="m"))
         assert (told.usd, told.seconds) == (None, None)
+
+
+@pytest.mark.parametrize(("size", "units"), [(1, 500), (5, 100), (7, 71), (20, 25)])
+def test_what_is_provable_follows_from_the_clusters_where_there_are_any(tmp_path, size, units):
+    told = foreseen(project(tmp_path, confirm=700, clusters="doc", size=size, confirm_max=500))
+    assert (told.fresh, told.tasks, told.units) == (700, units * size, units)
+    assert (told.clusters, told.gain) == ("doc", smallest_provable_gain(units, 0.025))
+    alone = foreseen(project(tmp_path, confirm=600, size=size, confirm_max=500))
+    assert (alone.tasks, alone.units, alone.clusters) == (500, 500, None)
+    assert alone.gain == smallest_provable_gain(500, 0.025)
+
+
+def test_without_a_confirmation_that_can_promote_nothing_is_provable(tmp_path):
+    found = project(tmp_path, confirm=150)
+    marks = [task_mark(f"confirm-{n}") for n in range(51)]
+    spent = Campaign(({"t": 1, "marks": marks},), {1: closing(1, proved=True, asked=51)})
+    assert (foreseen(found, campaign=spent).tasks, foreseen(found, campaign=spent).gain) == (
+        99,
+        None,
+    )
+
+
+def test_a_suite_with_tasks_that_cannot_be_graded_is_refused(tmp_path):
+    found = project(tmp_path)
+    tasks = [*found.suite.tasks, Task(id="open", input="say something", split="confirm")]
+    refused = Project(
+        found.settings, tmp_path, found.plugins, Suite(found.suite.definition, tuple(tasks))
+    )
+    with pytest.raises(SuiteError, match=r"can grade 1 of its 361 .* tasks: 'open'"):
+        foreseen(refused)
 
 
 def test_a_suite_that_cannot_be_clustered_is_refused(tmp_path):

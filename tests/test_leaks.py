@@ -215,7 +215,10 @@ def test_training_files_are_read_whatever_their_form(tmp_path):
     assert plain.hash == loaded.hash
 
 
-@pytest.mark.parametrize(("text", "reason"), [("{", "line 1"), (None, "cannot be read")])
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("{", "line 1"), ("[" * 3000 + "]" * 3000, "line 1"), (None, "cannot be read")],
+)
 def test_broken_training_data_are_named(tmp_path, text, reason):
     (tmp_path / "t.jsonl").write_text('{"id": "a", "input": "b"}')
     if text is not None:

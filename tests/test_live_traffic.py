@@ -291,6 +291,31 @@ def test_of_a_user_the_first_feedback_counts(league, opened):
     assert sum(live.status()["votes"].values()) == 1
 
 
+def test_what_a_service_refuses_counts_once_for_each_user(league, opened):
+    begin(league, QUICK, "run-b")
+    live = opened()
+    users = [name for n in range(99) if live.assign("", name := f"u{n}").arm == "challenger"]
+
+    def refuse(user, times):
+        for number in range(times):
+            assigned = live.assign("", user)
+            name = f"{user}-{number}"
+            live.record(Served(name, user, assigned, failed=True, refused=True))
+        live._pass()
+
+    refuse(users[0], 9)
+    live.close()
+    live = opened()
+    refuse(users[0], 9)
+    assert live.status()["challenger_requests"] == 1
+    assert live.status()["running"]
+    for user in users[1:5]:
+        refuse(user, 1)
+    (end,) = league.ledger.events("CANARY_STOP")
+    assert end.body["verdict"] == "harmful"
+    assert "in a row" in end.body["reason"]
+
+
 def test_of_a_user_the_first_answer_of_a_side_is_compared_also_after_a_restart(league, opened):
     begin(league, QUICK, "run-b")
     users, live = [f"u{n}" for n in range(40)], opened()
@@ -439,6 +464,38 @@ def test_a_challenger_that_became_champion_is_watched_on_and_rolled_back(league,
     assert back.body["reason"].startswith("live traffic: utility")
     assert league.quarantined() == {SECOND.hash}
     assert json.loads((league.state / "champion.json").read_text())["run_id"] == "run-first"
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_harm_of_a_challenger_that_was_replaced_rolls_nobody_back(
+    league, opened, monkeypatch, seen
+):
+    third = Configuration(provider="p", model="third")
+    add_run(league, "run-c", third)
+    begin(league, QUICK, "run-b")
+    live = opened()
+    league.promote("run-b", force=True, reason="x")
+    live._pass()
+    act = live._course.act
+
+    def replaced_meanwhile():
+        if live._course.harmful and league.champion().run_id == "run-b":
+            league.promote("run-c", force=True, reason="the owner's own choice")
+        act()
+
+    if not seen:
+        # Somebody else is quicker, after the watcher has looked at the ledger.
+        monkeypatch.setattr(live._course, "act", replaced_meanwhile)
+    for number in range(40):
+        assigned = live.assign(f"r{number}", f"u{number}")
+        live.record(Served(f"r{number}", "", assigned, failed=assigned.arm == "challenger"))
+    if seen:
+        league.promote("run-c", force=True, reason="the owner's own choice")
+    live._pass()
+    assert league.champion().config_digest == third.hash
+    assert "ROLLBACK" not in kinds(league)
+    (end,) = league.ledger.events("CANARY_STOP")
+    assert end.body["verdict"] == "harmful"
 
 
 def test_harm_that_was_never_promoted_leaves_the_champion_alone(league, opened):
@@ -785,6 +842,55 @@ def test_feedback_that_cannot_be_taken_in_is_refused(opened, monkeypatch):
     assert live.feedback("r", score=1.0)
     with pytest.raises(StateError, match="cannot be taken in now"):
         live.feedback("r", score=1.0)
+
+
+def said_in(live):
+    """Return what the texts in the queue say."""
+    return [(served.messages, served.text) for served, _ in live._queue]
+
+
+TURNS = [{"role": "user", "content": [{"type": "text", "text": "x" * 10_000}]}]
+
+
+@pytest.mark.parametrize(
+    ("settings", "evaluators", "tried", "consent", "read"),
+    [
+        (QUICK, [Yes()], True, False, True),
+        (QUICK, [Yes()], False, False, False),
+        (QUICK, [], True, False, False),
+        (QUICK, [], False, True, False),
+        (LiveSettings(log=True), [], False, True, True),
+        (LiveSettings(log=True), [], False, False, False),
+        (LiveSettings(log=True, consent="all"), [], False, False, True),
+    ],
+)
+def test_texts_wait_only_where_somebody_will_read_them(
+    league, opened, settings, evaluators, tried, consent, read
+):
+    if tried:
+        begin(league, QUICK, "run-b")
+    live = opened(settings, evaluators=evaluators)
+    live.record(
+        Served("r", "ann", live.assign("r", "ann"), messages=TURNS, text="yes", consent=consent)
+    )
+    assert said_in(live) == [(TURNS, "yes") if read else ((), "")]
+
+
+def test_texts_that_wait_are_bounded_together(league, opened, monkeypatch):
+    monkeypatch.setattr("penin_core.live.traffic.BEHIND_BYTES", 55_000)
+    begin(league, QUICK, "run-b")
+    live = opened()
+    assigned = live.assign("r", "ann")
+    for again in range(2):
+        for number in range(20):
+            name = f"r{again}-{number}"
+            live.record(Served(name, "ann", assigned, messages=TURNS, text="yes"))
+        assert len(live._queue) == len(live._recent) == 5
+        assert live._route is None
+        live._pass()
+        live._write()
+        assert live._route is not None
+        assert not live._queue
 
 
 def test_a_queue_that_is_full_takes_the_share_away_and_memory_stays_bounded(

@@ -13,7 +13,15 @@ import pytest
 import penin_core.contracts
 from penin_core import PluginInvalid, SettingsError
 from penin_core.installed import Entry, plain
-from penin_core.loading import bounded, contained, load, load_file, reason_of, time_limit
+from penin_core.loading import (
+    bounded,
+    contained,
+    load,
+    load_file,
+    prints_on_stderr,
+    reason_of,
+    time_limit,
+)
 
 ROOT = Path(__file__).parent.parent
 
@@ -127,6 +135,17 @@ def test_what_children_and_native_code_print_goes_to_stderr(tmp_path, capfd):
     print("three")
     out, err = capfd.readouterr()
     assert (out, err) == ("three\n", "one\ntwo\n")
+
+
+def test_what_a_plugin_at_work_prints_goes_to_stderr_from_any_thread(capfd):
+    with prints_on_stderr():
+        sys.__stdout__.write("zero\n")
+        thread = threading.Thread(target=lambda: (print("one"), os.write(1, b"two\n")))
+        thread.start()
+        thread.join()
+    print("three")
+    out, err = capfd.readouterr()
+    assert (out, sorted(err.split())) == ("three\n", ["one", "two", "zero"])
 
 
 def test_streams_that_were_taken_are_given_back(tmp_path):

@@ -86,7 +86,7 @@ def test_evidence_is_the_best_look_and_starts_at_nothing():
     assert made.log_e == evidence(values=[(1.0, 0.0)] * 5).log_e
 
 
-def test_planned_looks_decide_where_they_are_planned_and_with_the_margin():
+def test_planned_looks_decide_where_they_are_planned():
     better = evidence(mode="horizon", planned=100)
     for _ in range(19):
         better.look(1.0, 0.0)
@@ -94,10 +94,19 @@ def test_planned_looks_decide_where_they_are_planned_and_with_the_margin():
     better.look(1.0, 0.0)
     assert better.proved
     spread = [(0.02, 0.1), (-0.06, 0.3)] * 50
-    assert evidence("cheaper", "horizon", 100, values=spread).proved
     assert not evidence("better", "horizon", 100, values=spread).proved
-    dear = [(0.02, -0.1), (-0.06, 0.05)] * 50
-    assert not evidence("cheaper", "horizon", 100, values=dear).proved
+
+
+def test_cheaper_is_looked_at_anytime_in_every_mode():
+    # No loss came yet: Student's t knows no spread, the bettor knows what he has not seen.
+    lucky = [(0.0, 0.5)] * 100
+    assert not evidence("cheaper", "horizon", 100, values=lucky).proved
+    for values in (lucky, lucky * 2, [(0.02, -0.1), (-0.06, 0.05)] * 200):
+        anytime, planned = (
+            evidence("cheaper", mode, 400, values=values) for mode in ("anytime", "horizon")
+        )
+        assert (anytime.log_e, anytime.log_e_cost) == (planned.log_e, planned.log_e_cost)
+        assert (anytime.proved, anytime.hopeless) == (planned.proved, planned.hopeless)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from penin_core.omega.metrics import (
     composition_score,
     cost_ratio,
     cost_score,
+    count_unspaced,
     exact_match,
     exact_mean,
     field_f1,
@@ -23,6 +24,7 @@ from penin_core.omega.metrics import (
     pass_at_k,
     robustness,
     rouge_l_f,
+    split_words,
     stability_score,
     token_f1,
     utility_score,
@@ -68,7 +70,69 @@ def test_exact_match_is_equality_and_not_containment():
     assert exact_match(" Forty-Two! ", "fortytwo") == 1.0
     assert exact_match("142", "42") == 0.0
     assert exact_match("", "42") == 0.0
-    assert exact_match("", "?!") == 1.0
+    assert exact_match("北 京", "北京") == 0.0
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference"),
+    [
+        ("125", "-12.5"),
+        ("5", "-5"),
+        ("$5", "-$5"),
+        ("5", "\u20135"),
+        ("15", "1.5"),
+        ("5", ".5"),
+        ("15", "1,5"),
+        ("34", "3/4"),
+        ("1:030", "10:30"),
+        ("20240102", "2024-01-02"),
+        ("v11.0.0", "v1.10.0"),
+        ("it rose by 15 %", "it rose by 1.5 %"),
+    ],
+)
+def test_what_makes_another_number_is_no_exact_match(answer, reference):
+    assert normalize_text(answer) == normalize_text(reference)
+    assert exact_match(answer, reference) == exact_match(reference, answer) == 0.0
+    assert field_f1({"n": answer}, {"n": reference}) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference"),
+    [
+        ("1234.50", "1,234.50"),
+        ("12,345,678", "12345678"),
+        ("(7)", "7."),
+        ("7:", "7"),
+        ("covid19", "COVID-19"),
+        ("２", "2"),
+        ("-5", "\u20135"),
+        ("at 6 a.m.", "At 6 am"),
+        ("...5", "5"),
+        ("3'", "3"),
+    ],
+)
+def test_numbers_may_be_grouped_and_have_punctuation_around_them(answer, reference):
+    assert exact_match(answer, reference) == exact_match(reference, answer) == 1.0
+
+
+@pytest.mark.parametrize(("answer", "reference"), [("", "?"), (")", "("), ("&", "&&"), ("@", "#")])
+def test_signs_alone_are_compared_as_they_are(answer, reference):
+    assert exact_match(answer, reference) == 0.0
+    assert exact_match(f" {answer} ", answer) == 1.0
+    assert object_exact({"a": answer}, {"a": reference}) == 0.0
+
+
+def test_the_letters_of_scripts_without_spaces_are_words():
+    assert token_f1("首席执行官是王小明", "公司的首席执行官是王小明") == pytest.approx(18 / 21)
+    assert rouge_l_f("日本の首都は東京です", "東京は日本の首都です") == pytest.approx(14 / 20)
+    assert split_words("iPhone 15 手机 pro") == ["iPhone", "15", "手", "机", "pro"]
+    assert split_words("Straße naïve 서울") == ["Straße", "naïve", "서울"]
+    assert count_unspaced("東京タワー tower ไทย") == 8
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_other_texts_are_split_at_spaces(text):
+    assert split_words(text) == text.split() == split_words(f"{text} é")[:-1]
 
 
 def test_token_f1_counts_repeated_words():
@@ -155,6 +219,17 @@ def test_long_texts_are_compared_whole():
         ('{"a": 1e999}', None),
         ('[{"a": 1}]', None),
         ('"{}"', None),
+        ('Here {x} is it: {"a": 1}', {"a": 1}),
+        ('of {1, 2} and \\frac{\\sqrt{2}}{3}, {"a": 1}', {"a": 1}),
+        ('the set {"x"}: {"a": 1}', {"a": 1}),
+        ('}{"a\\"}": 1}', {'a"}': 1}),
+        ("{ } or {x}", {}),
+        ('{a: {"b": 1}}', None),
+        ('{{"a": 1}}', None),
+        ('{"a": oops} {"b": 1}', None),
+        ("{x}" * 50_000 + '{"a": 1}', {"a": 1}),
+        ('{"' * 50_000, None),
+        ("{ " * 50_000, None),
         ('{"a":' * 100_000, None),
         ('{"a": ' + "1" * 5000 + "}", None),
     ],

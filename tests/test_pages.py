@@ -24,7 +24,7 @@ from penin_core.pages import charts, shell
 from penin_core.pages.difference import configurations
 from penin_core.pages.evidence import calibration, e_value
 from penin_core.pages.markup import Markup, address, clipped, element, text
-from penin_core.pages.money import spend
+from penin_core.pages.money import spend, spent
 from penin_core.pages.needs import needs
 from penin_core.pages.reading import Run
 from penin_core.pages.report import report
@@ -529,6 +529,16 @@ def test_money_is_drawn_by_day_under_the_limit(tmp_path):
     drawn = page.partition('viewBox="0 0 640 290"')[2]
     heights = [float(found) for found in re.findall(r'height="([\d.]+)" class="new"', drawn)]
     assert heights == pytest.approx([heights[0], 2 * heights[0]], abs=0.2)
+
+
+def test_what_a_killed_process_left_on_another_day_is_not_reserved_today(tmp_path):
+    for back, bound in ((30, 4_000_000), (0, 250_000)):
+        at = datetime.now(UTC) - timedelta(days=back)
+        books = Budget(tmp_path / "budget.db", 5.0, now=lambda at=at: at)
+        books.reserve(bound, "killed")
+        books.close()
+    # Midnight may come in between: then nothing is reserved any more.
+    assert spent(tmp_path, 5.0)["reserved_usd"] in (0.25, 0.0)
 
 
 def test_a_page_about_money_makes_no_file(tmp_path):

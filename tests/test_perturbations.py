@@ -150,3 +150,10 @@ def test_reordering_turns_the_sentences_of_an_instruction():
 )
 def test_an_instruction_whose_order_matters_is_left_alone(text):
     assert reorder(text, rng(), frozenset()) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["北京明天的天气怎么样", "พัสดุของฉันอยู่ที่ไหน", "東京タワーはどこですか"]
+)
+def test_a_typo_swaps_no_words_of_a_script_without_spaces(text):
+    assert {typo(text, np.random.default_rng(n), frozenset()) for n in range(9)} == {text}

@@ -128,18 +128,20 @@ class AdderPlugin:
         return [Patient]
 
 
-def evolved(state, skills=SKILLS, *, dry_run=False, declared=None, **evolve):
+def evolved(state, skills=SKILLS, *, dry_run=False, declared=None, confirm=240, **evolve):
     """A project after one cycle, and its report."""
     suite = SuiteDefinition(gate_tasks=20, baseline=Baseline(tokens=8.0), **declared or {})
     chosen = Settings(
         champion=START,
         suite=suite,
         evolve=EvolveSettings(
-            mutators=("moves",), race_tasks=20, confirm_min=100, confirm_max=120, **evolve
+            mutators=("moves",),
+            race_tasks=20,
+            **{"confirm_min": 100, "confirm_max": 120, **evolve},
         ),
         guards=GuardSettings(use=("sigma", "contractive", "patient")),
     )
-    tasks = [*sums("select", 40), *sums("confirm", 240), *sums("composed", 12), *sums("ood", 4)]
+    tasks = [*sums("select", 40), *sums("confirm", confirm), *sums("composed", 12), *sums("ood", 4)]
     if declared:
         tasks = [task.model_copy(update={"consent": None, "group": None}) for task in tasks]
     plugins = Plugins.load(discover=False)
@@ -245,7 +247,7 @@ def test_of_a_promotion_everything_is_derived(lab):
 @pytest.mark.parametrize(
     ("skills", "options", "verdict"),
     [
-        ((0.95, 0.3), {"evidence": "horizon"}, "promote"),
+        ((0.95, 0.3), {"evidence": "horizon", "confirm": 300, "confirm_max": 300}, "promote"),
         (("0.72 with luck",), {}, "canary"),
         ((0.95,), {"dry_run": True}, "promote"),
         ((0.95,), {"margins": Margins(C=0.0, group=0.0)}, "promote"),

@@ -55,6 +55,23 @@ def test_what_begins_after_a_move_is_answered_by_the_new_champion(ledger, tmp_pa
     assert [line.split(",")[0] for line in made.told] == [f"now answering: p:{m}" for m in "abac"]
 
 
+def test_who_does_not_listen_any_more_keeps_nobody_from_the_new_champion(ledger, tmp_path):
+    def told(line):
+        raise BrokenPipeError(line)
+
+    async def look():
+        made.start()
+        move(ledger, tmp_path, "b")
+        found = name_of(await made.now())
+        await made.aclose()
+        return found
+
+    move(ledger, tmp_path, "a")
+    made = Following(tmp_path, ledger, lambda champion: champion.config["model"], told)
+    assert asyncio.run(look()) == "b"
+    assert made.problem == ""
+
+
 def test_all_that_begin_meanwhile_wait_for_one_look(ledger, tmp_path):
     asked = []
 

@@ -121,6 +121,14 @@ def test_what_the_place_of_the_file_decides_cannot_be_written_in_it(key, elsewhe
         ('[ledger]\nowner = "a.example\\n"', "ledger.owner = 'a.example\\n'"),
         ('[champion]\nprovider = "p"', "champion.model"),
         ('[suite]\naxes = ["X"]', "suite.axes.0 = 'X'"),
+        ('[suite]\naxes = ["C"]', "suite.axes = ['C']"),
+        ('[suite]\naxes = ["S", "L"]', "suite.axes = ['S', 'L']"),
+        ('[suite]\naxes = ["U", "C", "U"]', "suite.axes = ['U', 'C', 'U']"),
+        ("[suite]\naxes = []", "suite.axes = []"),
+        (
+            "[evolve]\nconfirm_min = 500\nconfirm_max = 100",
+            "confirm_min = 500 is above confirm_max = 100",
+        ),
     ],
 )
 def test_a_wrong_value_is_named_with_its_place(text, place, elsewhere):
@@ -151,6 +159,7 @@ def test_a_name_that_is_near_to_nothing_gets_the_list():
     assert suggest("zzz", ["beta", "alpha"]) == "known: alpha, beta"
     assert suggest("bata", ["beta", "alpha"]) == "did you mean 'beta'?"
     assert suggest("zzz", []) == "remove it"
+    assert suggest("nope", ["openai", "tiny"]) == "known: openai, tiny"
 
 
 @given(st.integers(0, 5), st.integers(0, 99), st.integers(0, 99), st.integers(0, 99))

@@ -69,7 +69,7 @@ class UnknownCommand(click.UsageError):
 
         if package := OPTIONAL.get(name):
             super().__init__(f"command {name!r} comes with {package}, which is not installed", ctx)
-            self.hint = f"pip install {package}"
+            self.hint = f"pip install ./plugins/{package} in the folder of penin's repository"
             return
         super().__init__(f"no such command: {name!r}", ctx)
         near = get_close_matches(name, [*known, *OPTIONAL], 1)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from penin_core.runners import Appraisal
     from penin_core.settings import SuiteDefinition
 
-EMBEDDED = ("tiny", "tiny-2")
+EMBEDDED = ("tiny", "tiny-3")
 DIGITS = 4
 #: Margins of the cost for a model that nobody bills, and for one that somebody does.
 FREE_MARGIN, PAID_MARGIN = 0.2, 0.05

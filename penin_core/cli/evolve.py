@@ -13,6 +13,7 @@ from .output import json_option, progress, quiet_option, to_json
 from .shared import limit_options, place_options, suite_option
 
 if TYPE_CHECKING:
+    from penin_core.league.plans import Plan
     from penin_core.project import Project
     from penin_core.records import Configuration, CycleReport
     from penin_core.runners import Watch
@@ -201,10 +202,13 @@ def announcement(
         SuiteError: the suite has too few tasks, or too few that are fresh.
     """
     from penin_core.errors import SettingsError, SuiteError
+    from penin_core.grading import require_graded
+    from penin_core.league.campaign import fresh_tasks
+    from penin_core.league.plans import plan_confirmation
     from penin_core.suites import MIN_CONFIRM
 
     from . import wording
-    from .shared import Place, fresh_confirm_tasks
+    from .shared import Place, campaign_at
 
     suite, settings = project.suite, project.settings
     if not settings.guards.use:
@@ -213,18 +217,27 @@ def announcement(
             hint='set use = ["sigma", "contractive"], or leave it out',
         )
     suite.require_provable()
-    fresh, earlier = fresh_confirm_tasks(Place(settings, project.state), suite)
+    require_graded(suite, project.evaluators())
+    campaign, evolve = campaign_at(Place(settings, project.state)), settings.evolve
+    fresh = fresh_tasks(suite, campaign)
     if len(fresh) < MIN_CONFIRM:
         raise SuiteError(
             f"{len(fresh)} fresh confirm tasks are left in suite {suite.definition.name!r}, "
             f"a promotion needs {MIN_CONFIRM}",
             hint="tasks that a proof has used cannot prove the next one: add new tasks",
         )
+    plan = plan_confirmation(
+        suite,
+        claim="better",
+        campaign=campaign,
+        at_most=evolve.confirm_max,
+        mode=evolve.evidence,
+    )
     able = project.provider(champion.provider).capabilities(champion.model)
     return (
         f"suite {wording.clipped(suite.definition.name, 40)}: {len(suite.split('select')):,} tasks "
         f"to search on, {len(fresh):,} of {len(suite.split('confirm')):,} left to confirm on",
-        power(min(settings.evolve.confirm_max, len(fresh)), earlier + 1),
+        power(plan),
         f"{wording.amount(challengers, 'challenger')} to {wording.model_name(champion)}, at most "
         f"{wording.duration(seconds)} and {_money(max_usd, settings.budget.daily_usd)}",
         *_going_away(champion.provider, champion.model, able.shutdown_date),
@@ -263,12 +276,16 @@ def _most_usd(of_run: float | None, of_day: float) -> float:
     return of_day if of_run is None else min(of_run, of_day)
 
 
-def power(tasks: int, t: int) -> str:
-    """Say what the t-th confirmation can prove on so many tasks, where that is known quickly."""
-    from penin_core.omega.evidence import campaign_alpha, smallest_provable_gain
+def power(plan: Plan) -> str:
+    """Say what a confirmation can prove, where that is known quickly."""
+    from penin_core.omega.evidence import smallest_provable_gain
 
-    if tasks > MOST_FOR_POWER:
+    from .wording import sources
+
+    tasks, units = len(plan.tasks), len(plan.ends)
+    if units > MOST_FOR_POWER:
         return f"a confirmation uses at most {tasks:,} of them"
-    least = smallest_provable_gain(tasks, campaign_alpha(t))
+    least = smallest_provable_gain(units, plan.alpha)
     proves = "nothing" if least is None else f"a gain of about {100 * least:.0f} points"
-    return f"a confirmation on {tasks:,} of them can prove {proves}"
+    told = sources(units, plan.cluster)
+    return f"a confirmation on {tasks:,} of them can prove {proves}{told}"

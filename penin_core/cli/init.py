@@ -29,7 +29,7 @@ FILE_NAME = "penin.toml"
 )
 @click.option("--name", metavar="TEXT", help="Name of the suite.  [default: that of the file]")
 @click.option("--provider", metavar="ID", help="Whose model runs today.  [default: tiny]")
-@click.option("--model", metavar="NAME", help="Which model.  [default for tiny: tiny-2]")
+@click.option("--model", metavar="NAME", help="Which model.  [default for tiny: tiny-3]")
 @click.option(
     "--set",
     "options",
@@ -63,6 +63,7 @@ def command(
     the suite that ships with penin. Without any flag, and on a terminal, it asks.
     """
     from penin_core import projectfiles
+    from penin_core.grading import require_graded
 
     path = config or Path(FILE_NAME)
     projectfiles.require_place(path, replace=force)
@@ -75,6 +76,7 @@ def command(
     tables = draft(Answers(**given), path.absolute().parent)
     with checked_project(None, state_dir, settings=parsed(tables, path)) as (project, _):
         project.suite.require_provable()
+        require_graded(project.suite, project.evaluators())
         start = None if no_measure else measured(project)
     if start is not None:
         tables = with_start(tables, start)

@@ -111,6 +111,7 @@ def proof(
     which: str, output: Path | None, config: Path | None, state_dir: Path | None, as_json: bool
 ) -> None:
     """Prove that an entry is in the ledger, offline: the entry, hashes, and a signed checkpoint."""
+    from penin_core.errors import StateError
     from penin_core.ledger.export import prove_entry
 
     from .shared import find_run, locate, open_ledger
@@ -119,6 +120,11 @@ def proof(
     with open_ledger(place) as ledger:
         is_index = which.isdecimal() and which.isascii() and len(which) < 8
         idx = int(which) if is_index else int(find_run(ledger, which)["idx"])
+        if idx >= ledger.size:
+            raise StateError(
+                f"the ledger has no entry {idx}: it has {ledger.size}",
+                hint="penin ledger show lists the last ones; the first is 0",
+            )
         text = str(prove_entry(place.state, ledger, idx, owner=place.settings.ledger.owner))
     if output is not None:
         _write_new(output, text)
@@ -144,6 +150,8 @@ def witness(
 
     from .shared import locate, open_ledger
 
+    if key is not None:
+        _require_key(key)
     place = locate(config, state_dir)
     with open_ledger(place) as ledger:
         done = ask_witness(place.state, ledger, url, key, owner=place.settings.ledger.owner)
@@ -152,6 +160,17 @@ def witness(
         as_json,
         lambda data: f"cosigned: {data['size']} entries of {data['origin']} by {data['witness']}",
     )
+
+
+def _require_key(text: str) -> None:
+    from penin_core.errors import SettingsError
+    from penin_core.ledger.notes import VerifierKey
+
+    try:
+        VerifierKey.parse(text)
+    except ValueError as error:
+        hint = "who runs the witness hands it out, as one text: name+id+base64"
+        raise SettingsError(f"--key: {error}", hint=hint) from error
 
 
 def _verify_state(
@@ -172,9 +191,15 @@ def _verify_state(
 
 
 def _verify_handed(what: Path, since: Path | None, policy: Path | None) -> StateVerification:
+    from penin_core.errors import StateError
     from penin_core.ledger.export import verify_export, verify_proof
     from penin_core.ledger.verify import Signed, StateVerification
 
+    if not what.exists():
+        raise StateError(
+            f"{what} does not exist",
+            hint="name an exported folder or a proof; without one, the ledger itself is verified",
+        )
     if policy is None or since is not None:
         raise click.UsageError(f"{what} is checked with --policy FILE, and without --since")
     check = verify_export if what.is_dir() else verify_proof
@@ -210,7 +235,7 @@ def _write_new(path: Path, text: str) -> None:
 
 
 def _verdict(found: dict[str, Any]) -> str:
-    from .wording import clipped
+    from .wording import amount, clipped
 
     if not found["valid"]:
         place = "" if found["first_bad"] is None else f" at entry {found['first_bad']}"
@@ -220,7 +245,7 @@ def _verdict(found: dict[str, Any]) -> str:
         shown.append(f"extends the checkpoint of {found['since']} entries")
     shown += [f"warning: {clipped(text, 200)}" for text in found["warnings"][:SHOWN_WARNINGS]]
     more = len(found["warnings"]) - SHOWN_WARNINGS
-    return "\n".join(shown + ([f"and {more} more warnings"] if more > 0 else []))
+    return "\n".join(shown + ([f"and {amount(more, 'more warning')}"] if more > 0 else []))
 
 
 def _vouched(found: dict[str, Any]) -> str:

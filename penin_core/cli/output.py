@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from penin_core.errors import PeninError
 
 T = TypeVar("T")
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -54,8 +60,30 @@ def is_quiet() -> bool:
 
 
 def emit(data: T, as_json: bool, render: Callable[[T], str]) -> None:
-    """Write ``data`` to stdout: as JSON with sorted keys, or as ``render`` words it."""
-    click.echo(to_json(data) if as_json else render(data))
+    """Write ``data`` to stdout: as JSON with sorted keys, or as ``render`` words it.
+
+    Raises:
+        PeninError: it cannot be written. A reader that left early is click's business.
+    """
+    text = to_json(data) if as_json else render(data)
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _unwritten(error) from error
+
+
+def _unwritten(error: OSError) -> PeninError:
+    from penin_core.errors import PeninError
+
+    # What is still in the buffer would fail once more at the end, with a traceback.
+    with suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    return PeninError(
+        f"the output cannot be written: {error.strerror}",
+        hint="what the command did stands; look with penin status, and make room",
+    )
 
 
 def to_json(data: object) -> str:

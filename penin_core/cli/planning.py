@@ -24,8 +24,10 @@ def planned(project: Project, champion: Configuration, challengers: int) -> dict
     from penin_core.loading import prints_on_stderr
     from penin_core.settings import Baseline
 
-    from .shared import Place, open_ledger
+    from .shared import Place, open_ledger, seconds_of
 
+    # What the cycle would refuse, its plan refuses, too.
+    seconds_of(project.settings)
     place = Place(project.settings, project.state)
     campaign, has_champion, baseline = Campaign(), False, project.suite.baseline
     if place.has_ledger:
@@ -49,12 +51,13 @@ def planned(project: Project, champion: Configuration, challengers: int) -> dict
 def _in_words(found: dict[str, Any]) -> str:
     from penin_core.suites import MIN_CONFIRM
 
-    from .wording import clipped, duration, line, lines, usd
+    from .wording import clipped, duration, line, lines, sources, usd
 
     least, most = found["calls"]
     early, late = found["confirm_calls"]
     number = f"{found['t']}{', which stands open' if found['stands_open'] else ''}"
     few = "" if found["fresh"] >= MIN_CONFIRM else f"; a promotion needs {MIN_CONFIRM}"
+    unit = "tasks" if found["clusters"] is None else f"different {clipped(found['clusters'], 40)!r}"
     shown = [
         line(
             "suite", f"{clipped(found['suite'], 40)}: {found['fresh']:,} fresh confirm tasks{few}"
@@ -62,9 +65,10 @@ def _in_words(found: dict[str, Any]) -> str:
         line(
             "proof",
             f"confirmation {number}, alpha {found['alpha']:.4g}, {found['mode']}: "
-            f"on {found['tasks']:,} tasks it can prove {_gain(found['gain'])}",
+            f"on {found['tasks']:,} tasks it can prove {_gain(found['gain'])}"
+            f"{sources(found['units'], found['clusters'])}",
         ),
-        *lines("", (f"with {tasks:,} tasks {_gain(gain)}" for tasks, gain in found["more"])),
+        *lines("", (f"with {count:,} {unit} {_gain(gain)}" for count, gain in found["more"])),
         line("calls", f"{found['race_calls']:,} to race {found['challengers']} challengers"),
         line("", f"{early:,} to confirm where the proof comes early, {late:,} where none comes"),
     ]

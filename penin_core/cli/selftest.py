@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +71,17 @@ def aa(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
     ctx.exit(REFUSED if found["lower"] > found["alpha"] else 0)
 
 
+def _refuse_nan(ctx: click.Context, param: click.Parameter, gain: float) -> float:
+    if math.isnan(gain):
+        raise click.BadParameter("nan is no gain")
+    return gain
+
+
 @command.command()
 @click.option(
     "--gain",
     type=click.FloatRange(0.0, 1.0, min_open=True),
+    callback=_refuse_nan,
     required=True,
     help="True gain of the challenger, in [0, 1]: 0.05 is five points.",
 )

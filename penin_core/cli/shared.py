@@ -15,6 +15,7 @@ import click
 from .output import config_option
 
 if TYPE_CHECKING:
+    from penin_core.league.campaign import Campaign
     from penin_core.ledger.store import WORMLedger
     from penin_core.project import Project
     from penin_core.records import Configuration, Task
@@ -160,9 +161,13 @@ def recorded(place: Place) -> Place:
     from penin_core.errors import StateError
 
     if not place.has_ledger:
+        from penin_core.doctor import lost_ledger
+
+        lost = lost_ledger(place.state)
+        begin = "penin evolve begins one; --state-dir names another directory"
         raise StateError(
             f"there is no ledger in {str(place.state)!r}",
-            hint="penin evolve begins one; --state-dir names another directory",
+            hint=f"restore it from a copy: {lost}" if lost else begin,
         )
     return place
 
@@ -209,13 +214,20 @@ def running(place: Place) -> Configuration:
 
 def fresh_confirm_tasks(place: Place, suite: Suite) -> tuple[list[Task], int]:
     """Return the confirm tasks that can still prove something, and the confirmations so far."""
-    from penin_core.league.campaign import Campaign, campaign_of, fresh_tasks
+    from penin_core.league.campaign import fresh_tasks
 
-    campaign = Campaign()
-    if place.has_ledger:
-        with open_ledger(place) as ledger:
-            campaign = campaign_of(ledger)
+    campaign = campaign_at(place)
     return fresh_tasks(suite, campaign), campaign.earlier
+
+
+def campaign_at(place: Place) -> Campaign:
+    """Return the campaign of a ledger; an empty one where there is none yet."""
+    from penin_core.league.campaign import Campaign, campaign_of
+
+    if not place.has_ledger:
+        return Campaign()
+    with open_ledger(place) as ledger:
+        return campaign_of(ledger)
 
 
 @contextmanager

@@ -38,6 +38,7 @@ def gathered(place: Place) -> dict[str, Any]:
     from penin_core.ledger.champion import read_pointer
     from penin_core.ledger.store import WORMLedger
     from penin_core.live.standing import standing
+    from penin_core.pages.money import spent
     from penin_core.project import parameters
 
     from .champion import champion_history
@@ -53,7 +54,7 @@ def gathered(place: Place) -> dict[str, Any]:
             "state_dir": str(place.state),
             "champion": history[-1] if history else None,
             "cycles": _cycles(ledger),
-            "budget": _budget(place),
+            "budget": spent(place.state, place.settings.budget.daily_usd),
             "evidence": _evidence(place),
             "interrupted": _interrupted(place.state, ledger),
             "live": standing(place.state, ledger),
@@ -93,19 +94,6 @@ def _cycles(ledger: WORMLedger) -> dict[str, Any]:
 def _order(run: Mapping[str, Any]) -> tuple[int, int, float]:
     # Among equals, who was asked the most tasks went the furthest.
     return (_STRENGTH.index(run["verdict"]), -(run["n_tasks"] or 0), -(run["linf"] or 0.0))
-
-
-def _budget(place: Place) -> dict[str, Any]:
-    from penin_core.engine.budget import Budget
-
-    limit = place.settings.budget.daily_usd
-    budget = Budget(place.state / "budget.db", limit)
-    try:
-        spent = budget.spent_today() / 1e6
-        reserved = sum(r.bound_micro_usd for r in budget.open_reservations()) / 1e6
-    finally:
-        budget.close()
-    return {"spent_today_usd": spent, "reserved_usd": reserved, "daily_usd": limit}
 
 
 def _evidence(place: Place) -> dict[str, Any]:

@@ -58,7 +58,8 @@ def check(
     """Count the tasks of FILE, and name the confirm tasks that were seen before.
 
     With clusters, those that have tasks of both splits are named too, and tasks that have none.
-    The exit code is 1 if there is anything of the kind: a cycle would refuse the suite.
+    The exit code is 1 if there is anything of the kind: a cycle would refuse the suite. What may be
+    a mistake, such as a misspelt column, is noted and changes no exit code.
     """
     data = checked(file, training, clusters or _clusters_of(file, config))
     emit(data, as_json, _in_words)
@@ -200,11 +201,14 @@ def _harvest_in_words(data: dict[str, Any]) -> str:
 def checked(file: Path, training: tuple[Path, ...], clusters: str | None = None) -> dict[str, Any]:
     """Return how many tasks each split has, how often questions recur, and what leaks.
 
-    Also the clusters that have tasks ``in_both`` splits, and the confirm tasks without a cluster.
+    Also the clusters that have tasks ``in_both`` splits, the confirm tasks without a cluster, and
+    notes on what may be a mistake.
     """
     from penin_core.leaks import question_key
     from penin_core.settings import SuiteDefinition
     from penin_core.suites import load_suite, source_of
+
+    from .task_notes import notes
 
     here = Path.cwd()
     definition = SuiteDefinition(
@@ -227,6 +231,7 @@ def checked(file: Path, training: tuple[Path, ...], clusters: str | None = None)
         "leaks": [leak._asdict() for leak in suite.leaks()],
         "in_both": sorted(both),
         "unclustered": [task for task, source in sources["confirm"].items() if source is None],
+        "notes": notes(file, suite.tasks),
     }
 
 
@@ -241,7 +246,8 @@ def _in_words(data: dict[str, Any]) -> str:
         if data[name]:
             shown += lines(label, _first([printable(found) for found in data[name]]))
     found = [printable(str(Leak(**leak))) for leak in data["leaks"]]
-    return "\n".join([*shown, *lines("leaks", _first(found) or ["none"])])
+    noted = lines("note", _first([printable(text) for text in data["notes"]]))
+    return "\n".join([*shown, *lines("leaks", _first(found) or ["none"]), *noted])
 
 
 def _first(found: list[str]) -> list[str]:

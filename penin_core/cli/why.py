@@ -73,7 +73,9 @@ def _log_e(files: Mapping[str, bytes], found: Mapping[str, Any]) -> dict[str, li
 
     from penin_core.pages.evidence import log_e_paths
 
-    rows = map(json.loads, files.get("pairs.jsonl", b"").splitlines())
+    if "pairs.jsonl" not in files:
+        return {}
+    rows = map(json.loads, files["pairs.jsonl"].splitlines())
     return log_e_paths(rows, found["claim"])[0]
 
 
@@ -137,7 +139,9 @@ def _numbers(
         shown.append(line("score", f"{number(run['score'])}, tau {number(params.get('tau'))}"))
     if run["delta_linf"] is not None:
         delta, beta = number(run["delta_linf"], sign=True), params.get("beta_min")
-        shown.append(line("ΔL∞", f"{delta}, at least {number(beta)} is needed"))
+        vetoed = run["linf"] == 0.0 and not all(g["ok"] for g in detail.get("guards", ()))
+        why = "; a veto sets L∞ to 0" if vetoed else ""
+        shown.append(line("ΔL∞", f"{delta}, at least {number(beta)} is needed{why}"))
     if detail.get("worst_axis"):
         shown.append(line("worst", str(detail["worst_axis"])))
     if found := detail.get("confirmation"):

@@ -174,6 +174,20 @@ def gain(confirmation: Mapping[str, Any], metrics: Sequence[str]) -> list[str]:
     ]
 
 
+def sources(units: int, column: str | None) -> str:
+    """Say that tasks of one cluster count as one; nothing where each task stands for itself."""
+    from penin_core.suites import MIN_CONFIRM
+
+    if column is None:
+        return ""
+    name = repr(clipped(column, 40))
+    told = f"; tasks with the same {name} count as one, which makes {units:,}"
+    if units >= MIN_CONFIRM:
+        return told
+    few = f"fewer than {MIN_CONFIRM} prove large gains only: add tasks with another {name}"
+    return f"{told}, and {few}"
+
+
 def evidence(confirmation: Mapping[str, Any]) -> str:
     """Return the e-value of a confirmation beside the one that it needed, or its planned looks."""
     if confirmation.get("mode") == "horizon":

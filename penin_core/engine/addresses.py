@@ -17,6 +17,10 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 #: IPv4 inside IPv6, as translators write it (RFC 6052).
 _TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
+#: All that is given out as global unicast (IANA); ``ipaddress`` calls more than that global.
+_GLOBAL = ipaddress.IPv6Network("2000::/3")
+#: Documentation (RFC 9637) and protocol assignments (RFC 6890), which not every Python knows.
+_SPECIAL = (ipaddress.IPv6Network("3fff::/20"), ipaddress.IPv4Network("192.0.0.0/24"))
 
 
 def is_loopback(host: str) -> bool:
@@ -35,7 +39,7 @@ def refusal(host: str, address: str, private_hosts: Collection[str] = ()) -> str
         return f"{address} is not the address of one computer"
     if is_loopback(host):
         return "" if found.is_loopback else f"{address} is not this computer"
-    if host in private_hosts or found.is_global:
+    if host in private_hosts or _is_public(found):
         return ""
     if found.is_loopback:
         return f"{address} is this computer"
@@ -70,6 +74,12 @@ def _literal(host: str) -> Address | None:
         return ipaddress.ip_address(host)
     except ValueError:
         return None
+
+
+def _is_public(address: Address) -> bool:
+    if isinstance(address, ipaddress.IPv6Address) and address not in _GLOBAL:
+        return False
+    return address.is_global and not any(address in network for network in _SPECIAL)
 
 
 def _inner(address: Address) -> Address:

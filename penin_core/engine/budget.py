@@ -152,7 +152,8 @@ class Budget:
         if not real and not (paid and self._daily):
             return [None] * len(ends), [self._without_a_trace(wish) for wish in wishes]
         day = self._today()
-        with self._open().write() as connection:
+        # The purse follows the file, and a commit can fail.
+        with self._purse.kept(), self._open().write() as connection:
             ended = _end(connection, real)
             near = _settle_days(connection, ended, math.ceil(self._daily * _WARN_AT))
             for each in ended:

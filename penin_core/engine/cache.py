@@ -13,7 +13,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +48,11 @@ class Database:
 
     def __init__(self, path: Path, schema: str) -> None:
         self.path = path
-        with self._named_errors():
+        self._turn = threading.RLock()
+        with ExitStack() as undo, self._named_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            undo.callback(os.close, self._lock)
             # Prompts and answers are private; SQLite gives its side files the mode of this one. A
             # file that is there is left alone: to close it would drop the locks that another
             # connection of this process has on it (POSIX), and others would delete its WAL.
@@ -61,13 +63,9 @@ class Database:
             self._connection = sqlite3.connect(
                 path, timeout=30.0, isolation_level=None, check_same_thread=False
             )
-        self._turn = threading.RLock()
-        try:
+            undo.callback(self._connection.close)
             self._prepare(schema)
-        except BaseException:
-            self._connection.close()
-            os.close(self._lock)
-            raise
+            undo.pop_all()
 
     def _prepare(self, schema: str) -> None:
         with self._named_errors():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from typing import Any
 
 import httptools
@@ -21,6 +21,8 @@ HEAD_LIMIT = 64 * 1024
 BODY_LIMIT = 64 * 1024 * 1024
 #: Uploads are written in pieces, so that a slow one is not taken for a stalled one.
 _PIECE = 64 * 1024
+#: Two names of one coding (RFC 9110, section 8.4.1.3).
+_GZIP = ("gzip", "x-gzip")
 
 
 class NotConnected(OSError):
@@ -33,6 +35,30 @@ class Broken(OSError):
 
 class Stalled(TimeoutError):
     """Nothing moved for too long."""
+
+
+async def limited(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """Yield the pieces of an answer, within the limit on its size.
+
+    Raises:
+        Broken: it is more.
+    """
+    size = 0
+    async for chunk in chunks:
+        size += len(chunk)
+        if size > BODY_LIMIT:
+            raise Broken(f"the answer is over {BODY_LIMIT} bytes")
+        yield chunk
+
+
+def unpacked(headers: Mapping[str, str], content: bytes) -> bytes:
+    """Return a body without the gzip that its headers speak of.
+
+    Raises:
+        Broken: as ``unzip``.
+    """
+    coding = headers.get("content-encoding", "").strip().lower()
+    return unzip(content) if content and coding in _GZIP else content
 
 
 def unzip(content: bytes) -> bytes:
@@ -201,8 +227,10 @@ class Connection(asyncio.Protocol):
         if self.complete:
             return self._fail(Broken("the server spoke without being asked"))
         self._moved = self._loop.time()
-        if not self.status:
-            self._bytes += len(data)
+        self._bytes += len(data)
+        if self._bytes > BODY_LIMIT:
+            # All that came counts, trailers too.
+            return self._fail(Broken(f"the answer is over {BODY_LIMIT} bytes"))
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -229,8 +257,12 @@ class Connection(asyncio.Protocol):
     # What the parser tells
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header; see whether it says where the body ends."""
-        if self.complete:
+        """Keep a header; see whether it says where the body ends.
+
+        What comes after the body is none: a trailer could replace what the head said (RFC 9110,
+        section 6.5.1).
+        """
+        if self.status:
             return
         self.headers.append((name, value))
         if name.lower() in (b"content-length", b"transfer-encoding"):
@@ -243,18 +275,14 @@ class Connection(asyncio.Protocol):
             # Another answer right behind: this connection has lost count.
             self._busy = True
         elif status >= 200:
-            self.status, self._bytes = status, 0
+            self.status = status
             self._wake()
 
     def on_body(self, body: bytes) -> None:
         """Hand over a piece of the body."""
-        self._bytes += len(body)
-        if self.complete:
-            return None
-        if self._bytes > BODY_LIMIT:
-            return self._fail(Broken(f"the answer is over {BODY_LIMIT} bytes"))
-        self._chunks.append(body)
-        return self._wake()
+        if not self.complete:
+            self._chunks.append(body)
+            self._wake()
 
     def on_message_complete(self) -> None:
         """End the exchange, or wait for the answer that follows an interim one."""

@@ -10,8 +10,10 @@ from penin_core.errors import (
     BudgetExceeded,
     PeninError,
     PluginInvalid,
+    ProviderBadReply,
     ProviderError,
     ProviderRefused,
+    SettingsError,
 )
 from penin_core.records import Call, Progress, Reply, Wait
 
@@ -113,8 +115,10 @@ class Driver:
         tape.intend(step)
         try:
             reply = await self._do(step)
-        except ProviderError as error:
-            tape.fail(step, error)
+        except (ProviderError, BudgetExceeded, SettingsError) as error:
+            changes = isinstance(step, Call) and step.method != "GET"
+            unclear = may_be_done(error) or isinstance(error, ProviderBadReply)
+            tape.fail(step, error, begun=changes and unclear)
             raise
         tape.note(step, reply)
         return reply

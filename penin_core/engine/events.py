@@ -13,17 +13,21 @@ from typing import Any, NamedTuple
 
 #: The longest event, in characters.
 EVENT_LIMIT = 4 * 1024 * 1024
-_LINE = re.compile(r"\r\n|\n|\r(?!\Z)")
+_LINE = re.compile(r"\r\n|\n|\r")
 _DONE = "[DONE]"
 _WHOLE = ("response.completed", "response.incomplete", "response.failed")
 
 
 class Event(NamedTuple):
-    """One event; ``name`` is "message" where the stream does not say."""
+    """One event; ``name`` is "message" where the stream does not say.
+
+    ``id`` is the last that the stream said, ``named`` whether it said it with this event.
+    """
 
     data: str
     name: str = "message"
     id: str = ""
+    named: bool = False
 
 
 class EventParser:
@@ -31,9 +35,11 @@ class EventParser:
 
     def __init__(self) -> None:
         self._decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
-        self._text = ""
-        self._begun = False
+        #: The line that is not over yet, as it came: searched once, however small the pieces are.
+        self._rest: list[str] = []
+        self._returned = self._begun = self._named = False
         self._data: list[str] = []
+        self._in_rest = self._in_data = 0
         self._name = self._id = ""
 
     def feed(self, data: bytes) -> list[Event]:
@@ -42,23 +48,37 @@ class EventParser:
         Raises:
             ValueError: an event is over the limit.
         """
-        self._text += self._decode(data)
-        if self._text and not self._begun:
+        text = self._decode(data)
+        if text and not self._begun:
             self._begun = True
-            self._text = self._text.removeprefix("\ufeff")
-        *lines, self._text = _LINE.split(self._text)
+            text = text.removeprefix("\ufeff")
+        if self._returned:
+            text = f"\r{text}"
         # A line feed that follows a carriage return may still be on its way.
+        self._returned = text.endswith("\r")
+        *lines, rest = _LINE.split(text.removesuffix("\r"))
+        if lines:
+            lines[0] = self._whole(lines[0])
+        self._rest.append(rest)
+        self._in_rest += len(rest)
         events = [event for line in lines if (event := self._line(line)) is not None]
-        if len(self._text) + sum(map(len, self._data)) > EVENT_LIMIT:
+        if self._in_rest + self._in_data > EVENT_LIMIT:
             raise ValueError(f"an event is over {EVENT_LIMIT} characters")
         return events
 
     def end(self) -> list[Event]:
         """Return what the end of the stream completes: nothing but a last carriage return does."""
-        if not self._text.endswith("\r"):
+        if not self._returned:
             return []
-        events = [self._line(line) for line in self._text.split("\r")[:-1]]
-        return [event for event in events if event is not None]
+        event = self._line(self._whole(""))
+        return [] if event is None else [event]
+
+    def _whole(self, end: str) -> str:
+        """Return the line that ``end`` is the end of."""
+        line = "".join([*self._rest, end])
+        self._rest.clear()
+        self._in_rest = 0
+        return line
 
     def _line(self, line: str) -> Event | None:
         if not line:
@@ -67,16 +87,17 @@ class EventParser:
         value = value.removeprefix(" ")
         if name == "data":
             self._data.append(value)
+            self._in_data += len(value) + 1
         elif name == "event":
             self._name = value
         elif name == "id" and "\0" not in value:
-            self._id = value
+            self._id, self._named = value, True
         return None
 
     def _dispatch(self) -> Event | None:
-        data, name = self._data, self._name
-        self._data, self._name = [], ""
-        return Event("\n".join(data), name or "message", self._id) if data else None
+        data, name, named = self._data, self._name, self._named
+        self._data, self._name, self._named, self._in_data = [], "", False, 0
+        return Event("\n".join(data), name or "message", self._id, named) if data else None
 
 
 class Objects:
@@ -102,9 +123,10 @@ class Objects:
         if event.data.strip() == _DONE:
             self.done = True
             return None
-        if event.id and event.id in self._seen:
-            raise ValueError(f"event {event.id!r} came twice")
-        self._seen.add(event.id)
+        if event.named and event.id:
+            if event.id in self._seen:
+                raise ValueError(f"event {event.id!r} came twice")
+            self._seen.add(event.id)
         found = json.loads(event.data)
         if not isinstance(found, dict):
             raise ValueError("an event is no JSON object")

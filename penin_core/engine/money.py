@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -54,6 +56,16 @@ class Purse:
         self.spent = 0
         self._held: dict[int, int] = {}
         self.held = 0
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Undo what the block does to the purse where it raises."""
+        before = self.spent, self.held, dict(self._held)
+        try:
+            yield
+        except BaseException:
+            self.spent, self.held, self._held = before
+            raise
 
     def hold(self, reservation: int, bound: int) -> None:
         """Hold money for a call."""

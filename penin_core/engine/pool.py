@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from penin_core.errors import SettingsError
 
 from .addresses import resolve
-from .connections import Connection, NotConnected, unzip
+from .connections import Connection, NotConnected, unpacked
 
 #: A connection that was idle for so long is not trusted any more; many servers close at 60.
 KEEP_S = 20.0
@@ -78,9 +78,7 @@ class Pool:
         finally:
             self._release(connection)
         headers = _headers_of(connection)
-        if headers.get("content-encoding") == "gzip":
-            content = unzip(content)
-        return connection.status, headers, content
+        return connection.status, headers, unpacked(headers, content)
 
     @asynccontextmanager
     async def stream(

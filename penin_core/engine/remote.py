@@ -231,7 +231,12 @@ class RemoteModel:
             finished = completed(
                 completion, request, capabilities, latency_ms=latency_ms, micro_usd=micro
             )
-            await books.keep([(key, finished)])
+            try:
+                await books.keep([(key, finished)])
+            except asyncio.CancelledError:
+                # It is written all the same, and what it cost is known.
+                books.settle(reservation, micro)
+                raise
             books.settle(reservation, micro)
         return finished
 

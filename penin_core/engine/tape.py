@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from penin_core import errors
 from penin_core.canonical import digest
 from penin_core.errors import PeninError, ProviderError, StateError
+from penin_core.ledger.files import sync_folder
 from penin_core.records import Call, Reply, Wait
 
 from .replies import ReplyLost
@@ -42,7 +44,7 @@ class Tape:
         """Return whether ``step`` was done before, and its reply. A wait is not waited again.
 
         Raises:
-            ProviderError: as it was raised then; ReplyLost where a call that changes something was
+            PeninError: as it was raised then; ReplyLost where a call that changes something was
                 sent, and nobody knows what came of it.
         """
         name = _name(step)
@@ -54,6 +56,10 @@ class Tape:
             self._append({"keep": self._at})
             return False, None
         found = self._done[self._at]
+        if found is self._done[-1] and not found.get("begun", True):
+            self._done.pop()
+            self._append({"keep": self._at})
+            return False, None
         self._at += 1
         if "error" in found:
             kind, message, hint = found["error"]
@@ -76,10 +82,14 @@ class Tape:
         body = None if reply is None else reply.model_dump(mode="json")
         self._append({"step": _name(step), "reply": body})
 
-    def fail(self, step: Call | Wait, error: ProviderError) -> None:
-        """Note that ``step`` failed."""
+    def fail(self, step: Call | Wait, error: PeninError, *, begun: bool) -> None:
+        """Note that ``step`` failed.
+
+        One that was not ``begun`` is tried again by the next process, unless the operation went
+        another way after it.
+        """
         what = [type(error).__name__, str(error), error.hint]
-        self._append({"step": _name(step), "error": what})
+        self._append({"step": _name(step), "error": what, "begun": begun})
 
     def _append(self, line: dict[str, Any]) -> None:
         try:
@@ -87,12 +97,26 @@ class Tape:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
             file = os.open(self._path, flags, 0o600)
             try:
-                os.write(file, json.dumps(line).encode() + b"\n")
-                os.fsync(file)
+                size = os.fstat(file).st_size
+                _write_whole(file, size, json.dumps(line).encode() + b"\n")
             finally:
                 os.close(file)
+            if not size:
+                sync_folder(self._path.parent)
         except OSError as error:
             raise StateError(f"{self._path} cannot be written: {error.strerror}") from error
+
+
+def _write_whole(file: int, size: int, line: bytes) -> None:
+    """Append a line to a file of ``size`` bytes, to the disk; ``OSError`` leaves none of it."""
+    try:
+        while line:
+            line = line[os.write(file, line) :]
+        os.fsync(file)
+    except OSError:
+        with suppress(OSError):
+            os.ftruncate(file, size)
+        raise
 
 
 def _name(step: Call | Wait) -> str:

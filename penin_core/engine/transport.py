@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import TypeAlias
 
 import httpx2
@@ -23,7 +22,7 @@ from penin_core.records import Call, Reply
 
 from .addresses import is_loopback
 from .bodies import json_body, read_reply
-from .connections import Broken, NotConnected
+from .connections import Broken, NotConnected, limited, unpacked
 from .endpoints import base_url, key_headers, key_of, proxy_for
 from .listening import Listener, OnText
 from .pool import Pool, Prepared
@@ -146,10 +145,11 @@ class HttpTransport:
         raise failure
 
     async def _listen(self, request: Prepared, redactor: Redactor, on_text: OnText) -> Reply:
-        plain = {**request.headers, "accept-encoding": "identity"}
-        async with self._wire.stream(replace(request, headers=plain)) as (status, headers, chunks):
+        # Not a copy: whoever sends this one sees in it whether it has left.
+        request.headers = {**request.headers, "accept-encoding": "identity"}
+        async with self._wire.stream(request) as (status, headers, chunks):
             if not headers.get("content-type", "").startswith("text/event-stream"):
-                content = b"".join([chunk async for chunk in chunks])
+                content = unpacked(headers, b"".join([chunk async for chunk in chunks]))
                 return self._read(status, headers, content, redactor)
             heard = Listener(self._provider, redactor.tree, on_text)
             async for chunk in chunks:
@@ -299,7 +299,8 @@ class Through:
         """Send one request; return status, headers and body."""
         async with asyncio.timeout(self._total_s):
             async with self.stream(request) as (status, headers, chunks):
-                return status, headers, b"".join([chunk async for chunk in chunks])
+                content = b"".join([chunk async for chunk in chunks])
+                return status, headers, unpacked(headers, content)
 
     @asynccontextmanager
     async def stream(
@@ -315,8 +316,10 @@ class Through:
                 extensions=self._extensions,
             )
         )
+        # As it came over the wire: what httpx2 unpacks has no limit.
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
         try:
-            yield response.status_code, response.headers, response.aiter_bytes()
+            yield response.status_code, response.headers, limited(response.stream)
         finally:
             await response.aclose()
 

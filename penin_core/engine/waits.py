@@ -45,10 +45,11 @@ def _number(text: str, unit: float) -> float | None:
 def _until(text: str, now: datetime) -> float | None:
     try:
         date = parsedate_to_datetime(text)
-    except ValueError:
+        aware = date if date.tzinfo else date.replace(tzinfo=UTC)
+        return (aware - now).total_seconds()
+    except (ValueError, OverflowError):
+        # No date, or none that a calendar has.
         return None
-    aware = date if date.tzinfo else date.replace(tzinfo=UTC)
-    return (aware - now).total_seconds()
 
 
 def _reset(headers: Mapping[str, str]) -> float | None:

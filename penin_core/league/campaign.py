@@ -5,6 +5,9 @@ when it is over. The declarations number the confirmations and so share out the 
 A proof, whatever was decided on it, tells the search something about the tasks; from then on all
 tasks that any confirmation since the proof before has asked are spent.
 
+A task is remembered by its id, and by its question: the same one under another id is no fresh task.
+Only in entries of older versions there are no questions.
+
 A claim that users' feedback decides takes its number among the others, and its share of the error.
 It asks no task: it spends none, and what it shows says nothing about them.
 """
@@ -17,6 +20,7 @@ from typing import Any, Protocol
 
 from penin_core.canonical import digest
 from penin_core.errors import SuiteError
+from penin_core.leaks import instructions, question_key, recurs
 from penin_core.records import Task
 from penin_core.suites import MIN_CONFIRM, Suite, seeded_order, source_of
 
@@ -68,7 +72,7 @@ class Campaign:
         return None if last is None or last["t"] in (self.closed or {}) else last
 
     def spent(self) -> frozenset[str]:
-        """Return the marks of the tasks that cannot prove anything any more."""
+        """Return the marks of the ids of tasks that cannot prove anything any more."""
         spent, asked = set(self.promoted_on), set[str]()
         for declared in self._on_tasks():
             closing = (self.closed or {}).get(declared["t"], {})
@@ -78,6 +82,18 @@ class Campaign:
                 spent |= asked
                 asked.clear()
         return frozenset(spent)
+
+    def spent_questions(self) -> frozenset[str]:
+        """Return the marks of the questions of the tasks that are spent."""
+        spent = self.spent()
+        return frozenset(
+            question
+            for declared in self._on_tasks()
+            for mark, question in zip(
+                declared.get("marks", ()), declared.get("questions", ()), strict=False
+            )
+            if question and mark in spent
+        )
 
     def _on_tasks(self) -> list[Mapping[str, Any]]:
         return [declared for declared in self.declared if declared.get("source") != FEEDBACK]
@@ -110,6 +126,15 @@ def task_mark(task_id: str) -> str:
     return digest(task_id)[:8]
 
 
+def question_mark(task: Task) -> str:
+    """Return the eight hex digits by which the ledger remembers the question of a spent task.
+
+    Nothing for one so short that honest data ask it again and again.
+    """
+    question = question_key(task)
+    return "" if recurs(question) else digest(question)[:8]
+
+
 def cluster_of(task: Task, column: str | None) -> str | None:
     """Return the source that a task shares with others, None where the suite names no column.
 
@@ -129,17 +154,18 @@ def cluster_of(task: Task, column: str | None) -> str | None:
 def fresh_tasks(suite: Suite, campaign: Campaign) -> list[Task]:
     """Return the confirm tasks that can still prove something.
 
-    A task is spent together with all others of its cluster.
+    A task is spent together with all others of its cluster. Of tasks that share an instruction only
+    their ids say which are spent.
 
     Raises:
         SuiteError: a task lacks its cluster, or a cluster has tasks of both splits.
     """
-    column, spent = suite.definition.clusters, campaign.spent()
-    tasks = suite.split("confirm")
+    column, tasks = suite.definition.clusters, suite.split("confirm")
+    spent = _spent_ids(tasks, campaign)
     if column is None:
-        return [task for task in tasks if task_mark(task.id) not in spent]
+        return [task for task in tasks if task.id not in spent]
     seen = {source_of(task, column) for task in suite.split("select")}
-    used = {cluster_of(task, column) for task in tasks if task_mark(task.id) in spent}
+    used = {cluster_of(task, column) for task in tasks if task.id in spent}
     if leaks := sorted(str(c) for c in seen & {cluster_of(task, column) for task in tasks}):
         raise SuiteError(
             f"{column} {leaks[0]!r} has select and confirm tasks: what is searched on proves "
@@ -147,6 +173,16 @@ def fresh_tasks(suite: Suite, campaign: Campaign) -> list[Task]:
             hint=f'give all tasks of one {column} the same "split"',
         )
     return [task for task in tasks if cluster_of(task, column) not in used]
+
+
+def _spent_ids(tasks: Sequence[Task], campaign: Campaign) -> set[str]:
+    spent, questions = campaign.spent(), campaign.spent_questions()
+    found = {task.id for task in tasks if task_mark(task.id) in spent}
+    if questions:
+        marked = [(task, question_mark(task)) for task in tasks]
+        questions -= instructions(marked)
+        found |= {task.id for task, question in marked if question in questions}
+    return found
 
 
 def require_fresh(suite: Suite, campaign: Campaign) -> list[Task]:

@@ -114,7 +114,7 @@ def holds(confirmation: Confirmation) -> bool:
         if confirmation.claim not in ("better", "cheaper"):
             return False
         if confirmation.mode == "horizon":
-            return True
+            return confirmation.claim == "better"
         values = [confirmation.log_e]
         if confirmation.claim == "cheaper":
             values.append(confirmation.log_e_cost)  # type: ignore[arg-type]

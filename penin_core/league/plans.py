@@ -17,15 +17,25 @@ from penin_core.omega.evidence import campaign_alpha, horizon_looks, smallest_pr
 from penin_core.records import Candidate, Claim, EvidenceMode, Measurement, Task
 from penin_core.suites import MIN_CONFIRM, Suite
 
-from .campaign import Campaign, cluster_of, in_order, require_fresh, task_mark
+from .campaign import (
+    Campaign,
+    cluster_of,
+    fresh_tasks,
+    in_order,
+    question_mark,
+    require_fresh,
+    task_mark,
+)
 from .looks import MARGIN, Evidence
 
 RULES: Mapping[EvidenceMode, str] = {
     "anytime": "betting-e-process/1",
-    "horizon": "planned-looks/1",
+    "horizon": "planned-looks/2",
 }
 #: Further tasks that are asked after a proof, for a gain that no stopping rule has touched.
 FURTHER = 100
+#: Planned looks rest on a limit law: on fewer units than this they are refused.
+LEAST_PLANNED = 300
 #: A finalist must gain this share of the smallest provable gain in the race to be confirmed.
 WORTH = 0.5
 #: A cheaper finalist must gain this much L∞ in the race, half of what the rule starts with.
@@ -60,13 +70,7 @@ class Plan:
     @cached_property
     def ends(self) -> list[int]:
         """After how many tasks each unit of evidence (a task, or a cluster) is complete."""
-        if self.cluster is None:
-            return list(range(1, len(self.tasks) + 1))
-        ends, done = [], 0
-        for _, same in groupby(self.tasks, key=lambda task: cluster_of(task, self.cluster)):
-            done += len(list(same))
-            ends.append(done)
-        return ends
+        return ends_of(self.tasks, self.cluster)
 
     def stops(self) -> list[int]:
         """Return after how many tasks the evidence is looked at, at the end of a unit."""
@@ -97,6 +101,7 @@ class Plan:
 
         ``seed`` is that of the answers, the plan's own is that of the order.
         """
+        declared = (*self.tasks, *self.reserve)
         return {
             "rule": RULES[self.mode],
             "mode": self.mode,
@@ -109,7 +114,8 @@ class Plan:
             "n_tasks": len(self.tasks),
             "n_units": len(self.ends),
             "further": FURTHER,
-            "marks": [task_mark(task.id) for task in (*self.tasks, *self.reserve)],
+            "marks": [task_mark(task.id) for task in declared],
+            "questions": [question_mark(task) for task in declared],
             "suite_hash": suite.hash,
             "champion": champion.hash,
             "finalist": finalist.hash,
@@ -126,33 +132,81 @@ def plan_confirmation(
 ) -> Plan:
     """Fix claim, alpha and order of the next confirmation of this ledger.
 
-    The order changes with every proof only: what failed confirmations asked is asked again, so
-    that a proof spends no more tasks than it must.
+    ``cheaper`` is looked at anytime in every mode: see ``Evidence``.
 
     Raises:
-        SuiteError: fewer than 100 fresh confirm tasks are left, or the suite cannot be clustered.
+        SuiteError: fewer than 100 fresh confirm tasks are left, the suite cannot be clustered, or
+            so few units are no evidence in this mode.
     """
-    column, seed, t = suite.definition.clusters, campaign.proofs, campaign.earlier + 1
-    ordered = in_order(require_fresh(suite, campaign), column, seed)
-    count = min(at_most, len(ordered))
-    while column and 0 < count < len(ordered) and _together(ordered, count, column):
-        count -= 1
+    require_fresh(suite, campaign)
+    tasks, after = next_tasks(suite, campaign, at_most)
+    t = campaign.earlier + 1
     plan = Plan(
         claim,
         t,
         campaign_alpha(t),
-        seed,
-        ordered[:count],
-        ordered[count : count + FURTHER],
-        mode,
-        column,
+        campaign.proofs,
+        tasks,
+        after[:FURTHER],
+        "anytime" if claim == "cheaper" else mode,
+        suite.definition.clusters,
     )
-    if len(plan.tasks) < MIN_CONFIRM or (mode == "horizon" and len(plan.ends) < MIN_CONFIRM):
-        raise SuiteError(
-            f"{len(plan.ends)} clusters with {len(plan.tasks)} tasks cannot be confirmed on",
-            hint=f"at least {MIN_CONFIRM} tasks, and in horizon mode as many clusters, are needed",
-        )
+    _require_units(plan)
     return plan
+
+
+def next_tasks(
+    suite: Suite, campaign: Campaign, at_most: int
+) -> tuple[Sequence[Task], Sequence[Task]]:
+    """Return the tasks of the next confirmation in their order, and the fresh ones after them.
+
+    The order changes with every proof only: what failed confirmations asked is asked again, so
+    that a proof spends no more tasks than it must. No cluster is cut.
+
+    Raises:
+        SuiteError: the suite cannot be clustered.
+    """
+    column = suite.definition.clusters
+    ordered = in_order(fresh_tasks(suite, campaign), column, campaign.proofs)
+    count = min(at_most, len(ordered))
+    while column and 0 < count < len(ordered) and _together(ordered, count, column):
+        count -= 1
+    return ordered[:count], ordered[count:]
+
+
+def ends_of(tasks: Sequence[Task], column: str | None) -> list[int]:
+    """Return after how many tasks each unit of evidence (a task, or a cluster) is complete."""
+    if column is None:
+        return list(range(1, len(tasks) + 1))
+    ends, done = [], 0
+    for _, same in groupby(tasks, key=lambda task: cluster_of(task, column)):
+        done += len(list(same))
+        ends.append(done)
+    return ends
+
+
+def _require_units(plan: Plan) -> None:
+    """Raise SuiteError where the units of a plan are too few for its test."""
+    tasks, units = len(plan.tasks), len(plan.ends)
+    found = f"{tasks} tasks" if plan.cluster is None else f"{units} clusters with {tasks} tasks"
+    if tasks < MIN_CONFIRM:
+        raise SuiteError(
+            f"{found} cannot be confirmed on", hint=f"at least {MIN_CONFIRM} tasks are needed"
+        )
+    if plan.mode == "horizon" and units < LEAST_PLANNED:
+        many = "tasks" if plan.cluster is None else "clusters"
+        raise SuiteError(
+            f'evidence = "horizon" takes at least {LEAST_PLANNED} {many} to confirm on, and one '
+            f"confirmation would have {found}",
+            hint='set evidence = "anytime" in [evolve], which holds with any number; or add '
+            "confirm tasks, and look at confirm_max",
+        )
+    # With so many units some gain can always be shown; counting how large it is takes time.
+    if units < MIN_CONFIRM and smallest_provable_gain(units, plan.alpha) is None:
+        raise SuiteError(
+            f"{found} can prove nothing in confirmation {plan.t}, however large the gain",
+            hint=f"tasks of one {plan.cluster!r} count as one: add confirm tasks of others",
+        )
 
 
 def _together(ordered: Sequence[Task], count: int, column: str) -> bool:
@@ -178,7 +232,10 @@ def continued(
         return None
     t = standing["t"]
     same = replace(plan, t=t, alpha=campaign_alpha(t))
-    return same if standing == same.declaration(champion, finalist, suite, seed) else None
+    declaration = same.declaration(champion, finalist, suite, seed)
+    # An older version declared no questions.
+    standing = {"questions": declaration["questions"], **standing}
+    return same if standing == declaration else None
 
 
 def claim_for(finalist: Measurement, champion: Measurement) -> Claim:
@@ -199,25 +256,25 @@ def _tokens(measurement: Measurement) -> int:
     return measurement.tokens_in + measurement.tokens_out
 
 
-def worthwhile_gain(tasks: int, t: int) -> float:
-    """Return the race gain below which the t-th confirmation on so many tasks is not worth it.
+def worthwhile_gain(units: int, t: int) -> float:
+    """Return the race gain below which the t-th confirmation on so many units is not worth it.
 
     Raises: ValueError for arguments that ``smallest_provable_gain`` refuses.
     """
-    least = smallest_provable_gain(min(tasks, _MOST_FOR_POWER), campaign_alpha(t))
+    least = smallest_provable_gain(min(units, _MOST_FOR_POWER), campaign_alpha(t))
     return WORTH * (1.0 if least is None else least)
 
 
 def why_not_worth(
-    finalist: Measurement, champion: Measurement, gained: float, tasks: int, t: int
+    finalist: Measurement, champion: Measurement, gained: float, units: int, t: int
 ) -> str:
-    """Return in words why the t-th confirmation on so many tasks is not worth it; empty if it is.
+    """Return in words why the t-th confirmation on so many units is not worth it; empty if it is.
 
     ``gained`` is what the finalist gained in L∞ in the race.
     """
     if claim_for(finalist, champion) == "cheaper":
         few = f"L∞ rose by {gained:.3f}, a confirmation that it is cheaper takes {WORTH_LINF}"
         return few if gained < WORTH_LINF else ""
-    gain, least = (finalist.U or 0.0) - (champion.U or 0.0), worthwhile_gain(tasks, t)
+    gain, least = (finalist.U or 0.0) - (champion.U or 0.0), worthwhile_gain(units, t)
     few = f"a gain of {gain:.3f} on {finalist.n_tasks} tasks, a confirmation takes {least:.3f}"
     return few if gain < least else ""

@@ -196,4 +196,6 @@ def _explained(path: Path, what: str) -> Iterator[None]:
             hint = "Nothing of a run is ever replaced; use a new run id."
             raise StateError(f"{path} exists", hint=hint) from error
         hint = "The state directory must be a folder with space left, on a local file system."
+        if isinstance(error, FileNotFoundError) and what == "read":
+            hint = "Restore it from a copy: the ledger holds only its fingerprint."
         raise StateError(f"{path} cannot be {what}: {error.strerror}", hint=hint) from error

@@ -71,7 +71,8 @@ class WORMLedger(queries.Readable, Appendable):
     def close(self) -> None:
         """Close the files; using the ledger again opens them again."""
         with self._reading_one_by_one:
-            _close(self.lock, self._readers, [])
+            _close_all(self._readers)
+        # Not inside: who holds the lock may be waiting to read.
         _close(self.lock, [], self._writers)
 
     def record_many(self, items: Iterable[tuple[str, Mapping[str, Any]]]) -> list[Entry]:
@@ -202,12 +203,18 @@ def _insert(connection: sqlite3.Connection, draft: Draft) -> list[Entry]:
 def _close(
     lock: FileLock, readers: list[sqlite3.Connection], writers: list[sqlite3.Connection]
 ) -> None:
-    while readers:
-        readers.pop().close()
+    _close_all(readers)
     if writers:
         with lock:
-            writers.pop().close()
+            _close_all(writers)
+    if not lock.held:
+        # It may have been taken by who wrote nothing.
         lock.close()
+
+
+def _close_all(connections: list[sqlite3.Connection]) -> None:
+    while connections:
+        connections.pop().close()
 
 
 def _checked(

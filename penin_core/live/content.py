@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
@@ -35,6 +36,15 @@ def suited(evaluators: Iterable[Evaluator]) -> tuple[Evaluator, ...]:
         and type(e).variants is Evaluator.variants
         and type(e).judge is Evaluator.judge
     )
+
+
+def bytes_of(said: object) -> int:
+    """Return how much memory the texts of messages take, roughly."""
+    if isinstance(said, str):
+        return sys.getsizeof(said)
+    if isinstance(said, Mapping):
+        return sum(map(bytes_of, said.values()))
+    return sum(map(bytes_of, said)) if isinstance(said, Sequence) else 0
 
 
 def conversation(messages: Sequence[Mapping[str, Any]]) -> tuple[str, tuple[Message, ...]] | None:

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from penin_core.errors import PromotionRefused, StateError
 from penin_core.league.canary import Arm, Outcome
-from penin_core.league.promotion import Feedback, LeagueOrchestrator
-from penin_core.ledger.champion import champions, last_good
+from penin_core.league.promotion import Entries, Feedback, LeagueOrchestrator
+from penin_core.ledger.champion import champions, current_champion, last_good
 from penin_core.records import Configuration
 from penin_core.state import exclusive
 
@@ -74,13 +74,20 @@ class Course:
         self._size = size
 
     def observe(
-        self, served: Served, outcome: Callable[[], Outcome], is_first: Callable[[], bool]
+        self, served: Served, outcome: Callable[[], Outcome], is_first: Callable[[str], bool]
     ) -> None:
-        """Take one outcome into account, if it belongs to this experiment."""
+        """Take one outcome into account, if it belongs to this experiment.
+
+        ``is_first`` says whether something is new of its key. One client that asks wrongly again
+        and again must not end an experiment, so a refusal counts once for each key.
+        """
         trial = self.trial
-        if trial is not None and served.assignment.experiment == trial.experiment.id:
-            trial.observe(served.arm, outcome(), first=is_first())
-            self.moved = True
+        if trial is None or served.assignment.experiment != trial.experiment.id:
+            return
+        if served.refused and not is_first(f"{served.arm}, refused"):
+            return
+        trial.observe(served.arm, outcome(), first=is_first(served.arm))
+        self.moved = True
 
     def vote(self, row: Row, score: float) -> bool:
         """Count the first feedback of a user in this experiment; say whether it counted.
@@ -147,9 +154,8 @@ class Course:
     def _finish(self, trial: Trial, end: End) -> None:
         proved = end.verdict == "safe" and trial.proved
         entries = ending(trial, end, self.league.stamp, proved=proved)
-        if end.verdict == "harmful" and trial.promoted and last_good(self.league.ledger):
-            reason = f"live traffic: {end.reason}"
-            self.league.rollback(reason=reason, beside=entries)
+        if end.verdict == "harmful":
+            self._take_back(trial.experiment.challenger, f"live traffic: {end.reason}", entries)
         elif proved and not trial.promoted:
             if not self._promote(trial, end):
                 return
@@ -157,6 +163,19 @@ class Course:
             self.league.ledger.record_many(entries)
         log.warning("experiment %s: %s, %s", trial.experiment.id, end.verdict, end.reason)
         self.trial, self.waiting = None, ""
+
+    def _take_back(self, challenger: str, reason: str, entries: Entries) -> None:
+        """Write the end of a harmful challenger; where it is the champion, roll that back, too.
+
+        Whom somebody else promoted meanwhile did nothing: the champion is asked for under the lock.
+        """
+        ledger = self.league.ledger
+        with ledger.lock:
+            champion = current_champion(ledger)
+            if champion and champion.config_digest == challenger and last_good(ledger):
+                self.league.rollback(reason=reason, beside=entries)
+            else:
+                ledger.record_many(entries)
 
     def _promote(self, trial: Trial, end: End) -> bool:
         """Make the challenger champion, if every gate agrees; False while a cycle runs."""

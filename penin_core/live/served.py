@@ -34,9 +34,11 @@ class Served:
     """One request that has ended, or one copy of it that a shadow answered.
 
     ``failed`` means that the configuration or its service did wrong, not the client; a request that
-    the client gave up, or sent wrongly, is not recorded at all. ``cost_usd`` is None where it is
-    not known. ``messages`` are those of chat completions, as the client sent them. ``consent``
-    says that the request may be kept. ``at`` is in Unix seconds.
+    the client gave up, or sent wrongly, is not recorded at all. ``refused`` says that it failed
+    because the service found the request wrong, which may be the client's doing, too: that counts
+    once for each key. ``cost_usd`` is None where it is not known. ``messages`` are those of chat
+    completions, as the client sent them. ``consent`` says that the request may be kept. ``at`` is
+    in Unix seconds.
     """
 
     request_id: str
@@ -46,6 +48,7 @@ class Served:
     messages: Sequence[Mapping[str, Any]] = ()
     text: str = ""
     failed: bool = False
+    refused: bool = False
     cost_usd: float | None = None
     latency_ms: float | None = None
     finish: str = "stop"

@@ -23,7 +23,7 @@ from penin_core.league.promotion import LeagueOrchestrator
 from penin_core.settings import LiveSettings, parse_duration
 from penin_core.state import exclusive
 
-from .content import Redact, kept, outcome_of, redaction, suited
+from .content import Redact, bytes_of, kept, outcome_of, redaction, suited
 from .course import Course, Route
 from .feedback import score_of
 from .served import PLAIN, Assignment, Served
@@ -42,8 +42,9 @@ log = logging.getLogger(__name__)
 WAKE_S, WRITE_S, PRUNE_S = 0.02, 0.25, 60.0
 #: How long to wait after something could not be written.
 AGAIN_S = 1.0
-#: A thread that has not woken for so long, or has so much before it, does not watch any more.
-STALE_S, BEHIND = 5.0, 20_000
+#: A thread that has not woken for so long, or has so many requests or bytes of texts before it,
+#: does not watch any more.
+STALE_S, BEHIND, BEHIND_BYTES = 5.0, 20_000, 64 * 1024 * 1024
 #: So much is taken on in one pass, so that harm found in it is acted on soon.
 _AT_ONCE = 500
 
@@ -72,10 +73,12 @@ class Live:
         self._evaluators = suited(evaluators)
         self._redact: Redact = redaction(redactors, settings.redact_patterns)
         self._keep_s = parse_duration(settings.keep)
-        self._queue: deque[Served] = deque()
+        self._queue: deque[tuple[Served, int]] = deque()
+        #: Bytes of texts that went into the queue and came out of it, each counted by one thread.
+        self._put = self._got = 0
         self._said: deque[tuple[str, float]] = deque()
         #: Requests that are not in the file yet, for feedback that comes at once.
-        self._recent: dict[str, Served] = {}
+        self._recent = set[str]()
         self._work = Pass.empty()
         self._problem = ""
         self._beat = self._looked = self._wrote = self._pruned = self._paused_until = clock()
@@ -146,15 +149,22 @@ class Live:
         return route.sides[arm_of(key or request_id, route.salt, route.fraction)]
 
     def record(self, served: Served) -> None:
-        """Take in one request that has ended, or a shadow's copy of one. Never raises."""
-        if len(self._queue) >= BEHIND:
+        """Take in one request that has ended, or a shadow's copy of one. Never raises.
+
+        Its texts are dropped where nobody will read them.
+        """
+        if not self._is_read(served):
+            served.messages, served.text = (), ""
+        size = bytes_of(served.messages) + bytes_of(served.text)
+        if len(self._queue) >= BEHIND or self._put - self._got + size > BEHIND_BYTES:
             self._route = None
             return
         if self._clock() - self._beat > STALE_S:
             self._route = None
         if not served.shadow:
-            self._recent[served.request_id] = served
-        self._queue.append(served)
+            self._recent.add(served.request_id)
+        self._put += size
+        self._queue.append((served, size))
 
     def feedback(
         self, request_id: str, *, score: float | None = None, label: str | None = None
@@ -211,7 +221,9 @@ class Live:
             # Nothing more is taken on before what was seen is written.
             self._write()
         for _ in range(len(self._queue) if last else min(len(self._queue), _AT_ONCE)):
-            self._take(self._queue.popleft())
+            served, size = self._queue.popleft()
+            self._got += size
+            self._take(served)
             # Whoever serves in this process goes first.
             time.sleep(0)
         for _ in range(len(self._said)):
@@ -228,22 +240,30 @@ class Live:
         self._course.observe(
             served,
             lambda: outcome_of(served, self._evaluators),
-            lambda: self._is_first(served, user),
+            lambda what: self._is_first(served, user, what),
         )
         if self._course.harmful:
             self._route = None
         if served.shadow:
             return
         self._work.requests[name] = Row(name, served.at, assigned.experiment, assigned.arm, user)
-        agreed = served.consent or self.settings.consent == "all"
-        if self.settings.log and agreed and (content := kept(served, self._redact)) is not None:
+        if self._is_kept(served) and (content := kept(served, self._redact)) is not None:
             self._work.traffic.append(Kept(name, served.at, user, content))
 
-    def _is_first(self, served: Served, user: str) -> bool:
-        """Say whether nobody on this side answered the user in this experiment before."""
+    def _is_kept(self, served: Served) -> bool:
+        agreed = served.consent or self.settings.consent == "all"
+        return self.settings.log and agreed and not served.shadow
+
+    def _is_read(self, served: Served) -> bool:
+        """Say whether anybody will look at what was said: an evaluator, or who keeps it."""
+        scored = served.assignment.experiment is not None and bool(self._evaluators)
+        return scored or self._is_kept(served)
+
+    def _is_first(self, served: Served, user: str, what: str) -> bool:
+        """Say whether ``what``, such as the side that answered, is new of a user."""
         if served.key in ("", served.request_id):
             return True
-        answered = (served.assignment.experiment or "", served.arm, user)
+        answered = (served.assignment.experiment or "", what, user)
         if answered in self._work.answered or self._store.answered(*answered):
             return False
         self._work.answered.add(answered)
@@ -268,7 +288,7 @@ class Live:
             self._store.write(work)
             self._work = Pass.empty()
             for name in work.requests:
-                self._recent.pop(name, None)
+                self._recent.discard(name)
         if now - self._pruned >= PRUNE_S:
             self._store.prune(time.time() - self._keep_s, self.settings.keep_requests)
             self._pruned = now

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from penin_core.omega._numbers import finite
-from penin_core.omega._text import f1_score, normalize_text
+from penin_core.omega._text import exact_key, f1_score
 
 
 def parse_json_object(text: str) -> dict[str, Any] | None:
     """Return the JSON object that the text is, or else the first one that it contains, or None.
 
-    None as well for a text that is some other JSON value, duplicate keys, NaN, infinities, and an
-    object that is broken or nested too deeply.
+    Braces before it that open and close around something else are no object. None as well for a
+    text that is some other JSON value, duplicate keys, NaN, infinities, and an object that is
+    broken, nested too deeply, or stands within other braces.
     """
     stripped = text.strip()
-    start = stripped.find("{")
-    if start < 0:
+    start = _opening(stripped)
+    if start is None:
         return None
     try:
         if start > 0 and _is_json(stripped):
@@ -27,6 +29,20 @@ def parse_json_object(text: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return value
+
+
+# An object opens with its end, or with a key; any other brace is one of prose.
+_BRACE = re.compile(r'\{(?P<object>\s*(?:\}|"(?:[^"\\]|\\.)*"\s*:))?|\}', re.DOTALL)
+
+
+def _opening(text: str) -> int | None:
+    """Return where the first object begins that stands within no other brace."""
+    depth = 0
+    for brace in _BRACE.finditer(text):
+        if brace["object"] is not None:
+            return None if depth else brace.start()
+        depth = depth + 1 if brace[0] == "{" else max(0, depth - 1)
+    return None
 
 
 def _is_json(text: str) -> bool:
@@ -56,8 +72,8 @@ _DECODER = json.JSONDecoder(
 def field_f1(prediction: object, reference: object) -> float:
     """Return the F1 in [0, 1] of the key/value pairs that two JSON objects share.
 
-    Nested objects and arrays count leaf by leaf, under their full path. Texts are equal when they
-    are after normalisation, numbers when their values are; a boolean is not a number. Both
+    Nested objects and arrays count leaf by leaf, under their full path. Texts are equal when
+    ``exact_match`` says so, numbers when their values are; a boolean is not a number. Both
     empty: 1; one empty, or a prediction that is no object: 0.
 
     Raises: ValueError for a reference that is no object.
@@ -96,7 +112,7 @@ def _leaves(members: Mapping[str, Any]) -> dict[tuple[object, ...], tuple[type, 
 
 def _leaf(value: object) -> tuple[type, object]:
     if isinstance(value, str):
-        return str, normalize_text(value)
+        return str, exact_key(value)
     if isinstance(value, (Mapping, list, tuple)):
         return dict if isinstance(value, Mapping) else list, None
     return bool if isinstance(value, bool) else float, value

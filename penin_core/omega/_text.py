@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -22,21 +23,75 @@ _UNPUNCTUATED = _Unpunctuated()
 _SMALL = bytes(range(256)).lower()
 _PUNCTUATION = bytes(code for code in range(128) if _UNPUNCTUATED[code] is None)
 
+# Thai and Lao; Myanmar; Khmer; kana and Han, with their iteration marks and older forms.
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\ua9e0-\ua9ff\uaa60-\uaa7f\u1780-\u17ff"
+    "\u3005-\u3007\u3041-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\uff66-\uff9f\U00020000-\U0003ffff"
+)
+_LETTER = re.compile(f"[{_UNSPACED}]")
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
+
+# A sign that no letter stands before, perhaps with a currency; digits and what joins them.
+_NUMBER = re.compile(
+    r"(?:(?<!\w)(?P<minus>[-\u2010-\u2013\u2212])[$€£¥]?)?"
+    r"(?P<digits>(?:(?<![\w.])\.)?\d+(?:[.,:/]\d+)*)"
+)
+_THOUSANDS = re.compile(r",(?=\d{3}(?!\d))")
+
 
 def normalize_text(text: str) -> str:
     """Return the text in NFKC, case-folded, without punctuation (Unicode P*), spaces collapsed."""
-    return " ".join(_words(text))
+    return " ".join(_unpunctuated(text).split())
+
+
+def _unpunctuated(text: str) -> str:
+    if text.isascii():
+        return text.encode().translate(_SMALL, _PUNCTUATION).decode()
+    return unicodedata.normalize("NFKC", text).casefold().translate(_UNPUNCTUATED)
+
+
+def split_words(text: str) -> list[str]:
+    """Return the words of a text: what stands between spaces, and each letter without them.
+
+    Han, kana, Thai, Lao, Khmer and Myanmar are written without spaces, so that there a whole
+    sentence would be one word.
+    """
+    return text.split() if text.isascii() or not _LETTER.search(text) else _WORD.findall(text)
+
+
+def count_unspaced(text: str) -> int:
+    """Return how many letters of a text are written without spaces, as ``split_words`` says."""
+    return 0 if text.isascii() else len(_LETTER.findall(text))
 
 
 def _words(text: str) -> list[str]:
-    if text.isascii():
-        return text.encode().translate(_SMALL, _PUNCTUATION).decode().split()
-    return unicodedata.normalize("NFKC", text).casefold().translate(_UNPUNCTUATED).split()
+    return split_words(_unpunctuated(text))
 
 
 def exact_match(prediction: str, reference: str) -> float:
-    """Return 1 if the normalised texts are equal, else 0."""
-    return float(_words(prediction) == _words(reference))
+    """Return 1 if the normalised texts are equal and their numbers are written alike, else 0.
+
+    Normalisation makes 125 of -12.5, and nothing of a question mark. So sign, digits and the
+    ``. , : /`` between them count, but for commas between thousands; and where nothing is left of
+    both texts, their signs are compared.
+    """
+    same = normalize_text(prediction) == normalize_text(reference)
+    return float(same and exact_key(prediction) == exact_key(reference))
+
+
+def exact_key(text: str) -> tuple[str, frozenset[str] | tuple[str, ...]]:
+    """Return what two texts must have in common that agree exactly."""
+    normalised, written = normalize_text(text), unicodedata.normalize("NFKC", text)
+    # Repeated signs agree with one, as in the published scores of SQuAD.
+    return normalised, _numbers(written) if normalised else frozenset(written.split())
+
+
+def _numbers(text: str) -> tuple[str, ...]:
+    return tuple(
+        ("-" if found["minus"] else "") + _THOUSANDS.sub("", found["digits"])
+        for found in _NUMBER.finditer(text)
+    )
 
 
 def token_f1(prediction: str, reference: str) -> float:

@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penin_core.omega._horizon import Look, horizon_crossed, horizon_looks, out_of_reach
-from penin_core.omega._numbers import SNAP, TOLERANCE, clipped, count, finite, non_negative, unit
+from penin_core.omega._numbers import TOLERANCE, count, finite, non_negative, unit
 from penin_core.omega._power import (
     crossing_probability,
     null_crossing_probability,
     smallest_provable_gain,
 )
-from penin_core.omega._wagers import GRID, level
+from penin_core.omega._wagers import GRID, difference_of, level
 
 __all__ = [
     "GRID",
@@ -85,7 +85,7 @@ class EProcess:
 
         Raises: ValueError unless the difference lies in [-1, 1].
         """
-        x = (_difference(difference) + self._margin) / (1 + self._margin)
+        x = (difference_of(difference) + self._margin) / (1 + self._margin)
         for i, bet in enumerate(self._bets):
             mantissa, exponent = math.frexp(self._mantissas[i] * (1 + bet * x))
             self._mantissas[i] = mantissa
@@ -198,7 +198,7 @@ def betting_confidence_sequence(
 
     Raises: ValueError for values outside [-1, 1], or unless 0 < alpha < 1.
     """
-    values = np.array([_difference(value) for value in differences], dtype=np.float64)
+    values = np.array([difference_of(value) for value in differences], dtype=np.float64)
     threshold = math.log(2 / level(alpha))
     for running in (True, False):
         lower = _refuted_below(values, threshold, running)
@@ -228,10 +228,3 @@ def _refuted_below(values: NDArray[np.float64], threshold: float, running: bool)
         else:
             standing = middle
     return refuted
-
-
-def _difference(value: object) -> float:
-    number = finite("difference", value)
-    if abs(number) > 1 + SNAP:
-        raise ValueError(f"a difference must lie in [-1, 1], got {value!r}")
-    return clipped(number, -1.0)

@@ -22,13 +22,21 @@ from penin_core.omega._numbers import (
     unit,
 )
 from penin_core.omega._objects import field_f1, object_exact, parse_json_object
-from penin_core.omega._text import exact_match, normalize_text, rouge_l_f, token_f1
+from penin_core.omega._text import (
+    count_unspaced,
+    exact_match,
+    normalize_text,
+    rouge_l_f,
+    split_words,
+    token_f1,
+)
 
 __all__ = [
     "COST_WEIGHTS",
     "composition_score",
     "cost_ratio",
     "cost_score",
+    "count_unspaced",
     "exact_match",
     "exact_mean",
     "field_f1",
@@ -40,6 +48,7 @@ __all__ = [
     "pass_at_k",
     "robustness",
     "rouge_l_f",
+    "split_words",
     "stability_score",
     "token_f1",
     "utility_score",

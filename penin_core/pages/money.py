@@ -32,10 +32,12 @@ def spent(state: Path, daily_usd: float) -> dict[str, float]:
     """Return the US dollars of this UTC day: spent, reserved, and the limit."""
     budget = Budget(state / "budget.db", daily_usd)
     try:
-        reserved = sum(one.bound_micro_usd for one in budget.open_reservations()) / 1e6
+        # What a killed process left on another day takes nothing from this one.
+        day = datetime.now(UTC).date().isoformat()
+        held = [one for one in budget.open_reservations() if one.day == day]
         return {
             "spent_today_usd": budget.spent_today() / 1e6,
-            "reserved_usd": reserved,
+            "reserved_usd": sum(one.bound_micro_usd for one in held) / 1e6,
             "daily_usd": daily_usd,
         }
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +14,9 @@ from penin_core.live.served import Assignment, Served
 from .models import Models
 from .pieces import Backend, Tally
 from .questions import Question
-from .refusals import Refusal
+from .refusals import Refusal, about_the_request
+
+logger = logging.getLogger(__name__)
 
 #: So many copies are answered at a time; more are not made.
 MOST_COPIES = 16
@@ -48,13 +51,17 @@ class Asked:
             consent=question.consent,
         )
 
-    def failed(self, error: PeninError | Refusal) -> Served | None:
+    def failed(self, error: Exception) -> Served | None:
         """Return what became of it, None where the configuration is not to blame."""
         if isinstance(error, Refusal):
             blamed = error.status >= 500
         else:
             blamed = not isinstance(error, BudgetExceeded | ProviderRateLimited)
-        return failed(self.question, self.assignment, shadow=self.shadow) if blamed else None
+        if not blamed:
+            return None
+        found = failed(self.question, self.assignment, shadow=self.shadow)
+        found.refused = about_the_request(error)
+        return found
 
 
 def failed(question: Question, assignment: Assignment, *, shadow: bool = False) -> Served:
@@ -105,7 +112,9 @@ async def _copied(
     try:
         await backend.ask(question, copy.tally)
         served = copy.served()
-    except (PeninError, Refusal) as error:
+    except Exception as error:
+        if not isinstance(error, PeninError | Refusal):
+            logger.exception("the copy of a request failed")
         served = copy.failed(error)
     if served is not None:
         record(served)

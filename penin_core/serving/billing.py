@@ -7,13 +7,28 @@ settled: what a killed process had in hand is never spent twice. Amounts are int
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from penin_core.engine.budget import Budget
 from penin_core.engine.commits import Commits
 from penin_core.engine.money import End, Wish
-from penin_core.errors import BudgetExceeded
+from penin_core.engine.pool import Prepared
+from penin_core.engine.replies import ReplyLost
+from penin_core.errors import (
+    BudgetExceeded,
+    ProviderBadReply,
+    ProviderError,
+    SettingsError,
+    StateError,
+)
+
+from .refusals import Refusal
+
+logger = logging.getLogger(__name__)
 
 #: A block pays for so many calls, but holds no more than this share of the limit of a day.
 CALLS, SHARE = 64, 0.02
@@ -53,6 +68,32 @@ class Billing:
         self._block: Block | None = None
         self._filling: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        #: What could not be written, and when it is tried again.
+        self._late: list[End] = []
+        self._again: asyncio.TimerHandle | None = None
+
+    @asynccontextmanager
+    async def paying(self, bound: int, prepared: Prepared) -> AsyncIterator[Charge]:
+        """Hold money for sending ``prepared``, which is done inside, and charge what it costs.
+
+        Where the charge says nothing: a call that was refused, or given up before it left, costs
+        nothing; one that was sent and whose answer is lost or unreadable costs all that it could.
+
+        Raises: as ``hold``.
+        """
+        charge = await self.hold(bound)
+        try:
+            yield charge
+        except (ProviderError, Refusal, SettingsError) as error:
+            if charge.spent is None and not isinstance(error, ReplyLost | ProviderBadReply):
+                charge.spent = 0
+            raise
+        except asyncio.CancelledError:
+            if prepared.unsent:
+                charge.spent = 0
+            raise
+        finally:
+            self.settle(charge)
 
     async def hold(self, bound: int) -> Charge:
         """Hold money for a call; give the charge to ``settle`` when the call is over.
@@ -82,6 +123,12 @@ class Billing:
             await asyncio.wait([self._filling])
         self._replace(None)
         await self._written.close()
+        if self._late:
+            self._settle_late()
+            await self._written.close()
+        if self._again is not None:
+            self._again.cancel()
+            logger.error("what was spent cannot be written: all that was reserved counts as spent")
 
     async def _take(self, bound: int) -> Block:
         while (block := self._block) is None or block.left < bound:
@@ -118,12 +165,15 @@ class Billing:
 
     def _age(self, block: Block, bound: int) -> None:
         """Renew a block that was used, let one go that was not."""
-        if block is not self._block or (self._filling is not None and not self._filling.done()):
+        if block is not self._block:
             return
-        if block.used:
-            self._start(bound)
-        else:
+        if not block.used:
             self._replace(None)
+            return
+        # Where it cannot be renewed now, it is tried again; a new block sets the timer anew.
+        self._timer = asyncio.get_running_loop().call_later(AGE_S, self._age, block, bound)
+        if self._filling is None or self._filling.done():
+            self._start(bound)
 
     def _replace(self, block: Block | None) -> None:
         old, self._block = self._block, block
@@ -133,7 +183,24 @@ class Billing:
     def _close_if_done(self, block: Block) -> None:
         if block is not self._block and not block.out:
             # Nobody waits for it: until it is on the disk, the money counts as reserved.
-            self._written.add(End(block.number, block.spent))
+            self._end(End(block.number, block.spent))
+
+    def _end(self, end: End) -> None:
+        self._written.put(end, partial(self._ended, end))
+
+    def _ended(self, end: End, found: int | Exception) -> None:
+        """Have what could not be written tried again; until then all that was reserved counts."""
+        if isinstance(found, StateError):
+            self._late.append(end)
+            if self._again is None:
+                self._again = asyncio.get_running_loop().call_later(AGE_S, self._settle_late)
+
+    def _settle_late(self) -> None:
+        if self._again is not None:
+            self._again.cancel()
+        late, self._late, self._again = self._late, [], None
+        for end in late:
+            self._end(end)
 
     def _write(self, items: Sequence[End | Wish]) -> list[int | Exception]:
         ends = [item for item in items if isinstance(item, End)]

@@ -6,7 +6,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
-from contextlib import ExitStack, aclosing, closing
+from contextlib import AsyncExitStack, ExitStack, aclosing, closing
 from pathlib import Path
 from typing import Any
 
@@ -92,10 +92,14 @@ class Deployment:
         self._following.start()
 
     async def aclose(self) -> None:
-        """Stop following the pointer; close connections; settle what was spent."""
-        await self._following.aclose()
-        await self._shadows.aclose()
-        await self._models.aclose()
+        """Stop following the pointer; close connections; settle what was spent.
+
+        Each of them is done, last to first, whatever becomes of the others.
+        """
+        async with AsyncExitStack() as parts:
+            parts.push_async_callback(self._models.aclose)
+            parts.push_async_callback(self._shadows.aclose)
+            parts.push_async_callback(self._following.aclose)
 
     @property
     def champion(self) -> Champion | None:
@@ -117,7 +121,7 @@ class Deployment:
         asked = await self._asked(question)
         try:
             piece = await asked.backend.ask(question, asked.tally)
-        except (PeninError, Refusal) as error:
+        except Exception as error:
             raise self._refused(asked, error) from error
         self._answered(asked)
         return self._named(piece, question.id, int(time.time()), "chat.completion")
@@ -133,7 +137,7 @@ class Deployment:
             async with aclosing(asked.backend.stream(question, asked.tally)) as pieces:
                 async for piece in pieces:
                     yield self._named(piece, question.id, created, "chat.completion.chunk")
-        except (PeninError, Refusal) as error:
+        except Exception as error:
             raise self._refused(asked, error) from error
         self._answered(asked)
 
@@ -198,13 +202,16 @@ class Deployment:
         if not asked.told:
             self._live.record(asked.served())
 
-    def _refused(self, asked: Asked, error: PeninError | Refusal) -> Refusal:
-        """Return what the sender is told; what the configuration did wrong counts against it."""
+    def _refused(self, asked: Asked, error: Exception) -> Refusal:
+        """Return what the sender is told; what the configuration did wrong counts against it.
+
+        That includes whatever a plugin raises: who fails unseen is never taken back.
+        """
         served = asked.failed(error)
         self._outcomes[asked.provider, "failed" if served else "refused"] += 1
         if served is not None and not asked.told:
             self._live.record(served)
-        return error if isinstance(error, Refusal) else refusal_of(error)
+        return refusal_of(error)
 
     def _named(self, piece: Piece, id_: str, created: int, kind: str) -> dict[str, Any]:
         answer = {

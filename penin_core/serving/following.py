@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,11 +68,10 @@ class Following:
 
     async def aclose(self) -> None:
         """Stop looking."""
-        for task in (self._watching, self._looking):
-            if task is not None:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+        tasks = [task for task in (self._watching, self._looking) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def now(self) -> Serving | None:
         """Return who answers a request that begins now; None before the first champion.
@@ -116,10 +114,17 @@ class Following:
         self._mark, self.problem, self._ended = mark, problem, time.monotonic()
         if found is not None:
             self.serving, config = found, found.champion.config
-            self._tell(
+            self._say(
                 f"now answering: {config['provider']}:{config['model']}, "
                 f"configuration {found.champion.config_digest[:12]}"
             )
+
+    def _say(self, line: str) -> None:
+        """Tell of a change; whoever has stopped listening changes nothing."""
+        try:
+            self._tell(line)
+        except Exception as error:
+            logger.warning("%s; this could not be told: %r", line, error)
 
     def _look(self) -> Serving | None:
         """Return the champion of the pointer, ready to be asked; None where it answers already."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 
 from penin_core.chat_completions import ChatCompletionsProvider
 from penin_core.contracts import HttpProvider, LocalProvider
 from penin_core.engine.books import Books
 from penin_core.engine.budget import Budget
+from penin_core.engine.replies import capabilities_of, plugin_failure
 from penin_core.errors import PeninError, PluginInvalid
 from penin_core.ledger.trained import trained_folder
 from penin_core.project import Project
@@ -21,6 +24,8 @@ from .passthrough import PassThrough, passes
 from .pieces import Backend
 from .translating import Translating
 from .upstream import Upstream
+
+logger = logging.getLogger(__name__)
 
 #: Configurations that are tried, and that stay ready to be asked.
 MOST_OTHERS = 16
@@ -57,7 +62,7 @@ class Models:
         with self._making:
             provider = self._project.provider(config.provider)
             if isinstance(provider, LocalProvider):
-                provider.capabilities(config.model)
+                capabilities_of(provider, config.model)
                 return LocalBackend(config, self._batched(config.provider, provider))
             if isinstance(provider, HttpProvider):
                 return self._remote(config, provider, tried)
@@ -71,19 +76,24 @@ class Models:
                 found = await asyncio.to_thread(self.backend, config, tried=True)
             except PeninError as error:
                 found = error
+            except Exception as error:
+                logger.exception("provider '%s' fails", config.provider)
+                problem = plugin_failure(error)
+                found = PluginInvalid(f"provider '{config.provider}' cannot be asked: {problem}")
             if len(self._others) >= MOST_OTHERS:
                 self._others.clear()
             self._others[config.hash] = found
         return found
 
     async def aclose(self) -> None:
-        """Close connections and worker; settle what was spent."""
-        for upstream in self._upstreams.values():
-            await upstream.aclose()
-        self._worker.shutdown(wait=True, cancel_futures=True)
-        await self._billing.aclose()
-        await self._books.settled()
-        await self._books.close()
+        """Close connections and worker; settle what was spent, whatever becomes of the others."""
+        async with AsyncExitStack() as parts:
+            parts.push_async_callback(self._books.close)
+            parts.push_async_callback(self._books.settled)
+            parts.push_async_callback(self._billing.aclose)
+            parts.callback(self._worker.shutdown, wait=True, cancel_futures=True)
+            for upstream in self._upstreams.values():
+                parts.push_async_callback(upstream.aclose)
 
     def _batched(self, name: str, provider: LocalProvider) -> Batches:
         if name not in self._batches:

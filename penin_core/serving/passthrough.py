@@ -10,7 +10,7 @@ from penin_core.chat_completions import ChatCompletionsProvider
 from penin_core.contracts import HttpProvider
 from penin_core.engine.bodies import json_body
 from penin_core.engine.pool import Prepared
-from penin_core.engine.replies import decode
+from penin_core.engine.replies import UNREADABLE, decode
 from penin_core.errors import ProviderBadReply
 from penin_core.records import Completion, Configuration, Price, Reply
 
@@ -18,7 +18,7 @@ from .billing import Billing, Charge
 from .pieces import Piece, Tally
 from .questions import Question, only_text, text_of
 from .refusals import Refusal, invalid
-from .remote import PROBE, Remote, sample_of
+from .remote import PROBE, Remote, encoded, sample_of
 from .upstream import Upstream
 
 #: What a service adds around a message, and around a whole prompt, in tokens, counted high.
@@ -39,7 +39,7 @@ class PassThrough(Remote):
         self.provider: ChatCompletionsProvider
         super().__init__(config, provider, upstream, billing, price)
         self._sample = sample_of(config)
-        call = provider.encode(self._sample)
+        call = encoded(provider, self._sample)
         self._fixed = {k: v for k, v in (call.body or {}).items() if k != "messages"}
         self._ready = upstream.prepare(call)
         self._plain = type(provider).decode is ChatCompletionsProvider.decode
@@ -49,13 +49,10 @@ class PassThrough(Remote):
     async def ask(self, question: Question, tally: Tally) -> Piece:
         """Return the whole answer."""
         prepared, bound = self._prepare(question)
-        charge = await self.billing.hold(bound)
-        try:
+        async with self.billing.paying(bound, prepared) as charge:
             body = await self.upstream.exchange(prepared)
             choices = _choices(body, self.provider.name, "message")
             self._count(body, choices[0].get("finish_reason"), charge, tally)
-        finally:
-            self.billing.settle(charge)
         tally.text = text_of(choices[0]["message"].get("content"))
         return Piece(choices, body.get("usage"))
 
@@ -66,10 +63,10 @@ class PassThrough(Remote):
         finish: Any = None
         last: dict[str, Any] = {}
         texts: list[object] = []
-        charge = await self.billing.hold(bound)
-        try:
+        async with self.billing.paying(bound, prepared) as charge:
             async with aclosing(self.upstream.events(prepared)) as events:
                 async for event in events:
+                    charge.spent = bound
                     choices = _choices(event, self.provider.name, "delta")
                     for choice in choices[:1]:
                         finish = choice.get("finish_reason") or finish
@@ -79,8 +76,6 @@ class PassThrough(Remote):
                         yield Piece(choices)
             tally.text = "".join(map(text_of, texts))
             self._count(last, finish, charge, tally)
-        finally:
-            self.billing.settle(charge)
         yield Piece([], last.get("usage"))
 
     def _prepare(
@@ -128,14 +123,14 @@ class PassThrough(Remote):
         """Count what the service says that it used; where it says nothing, all was used."""
         usage = body.get("usage")
         tally.finish = finish if finish in ("stop", "length") else "other"
-        tally.micro_usd = charge.bound
+        charge.spent = tally.micro_usd = charge.bound
         try:
             if self._plain:
                 found, cost = self.provider.usage(usage or {}), None
             else:
                 completion = self._decoded(usage, finish)
                 found, cost = (completion.tokens_in, completion.tokens_out), completion.cost_usd
-        except (ProviderBadReply, LookupError, TypeError, ValueError):
+        except (ProviderBadReply, *UNREADABLE):
             return
         if all(isinstance(count, int) and count >= 0 for count in found):
             self.count(*found, cost, charge, tally)
@@ -162,7 +157,7 @@ def passes(config: Configuration, provider: HttpProvider) -> bool:
     """Say whether a service is asked by chat completions, so that requests can be passed on."""
     if not isinstance(provider, ChatCompletionsProvider):
         return False
-    call = provider.encode(sample_of(config))
+    call = encoded(provider, sample_of(config))
     expected = [
         {"role": "system", "content": "system"},
         {"role": PROBE.role, "content": PROBE.content},

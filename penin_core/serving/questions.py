@@ -43,7 +43,8 @@ def text_of(content: object) -> str:
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else []
-    return "".join(part["text"] for part in parts if part["type"] == "text")
+    texts = [part for part in parts if isinstance(part, Mapping) and part.get("type") == "text"]
+    return "".join(part["text"] for part in texts if isinstance(part.get("text"), str))
 
 
 def only_text(question: Question) -> bool:

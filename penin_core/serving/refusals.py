@@ -63,6 +63,9 @@ class Refusal(Exception):
         found = {}
         if self.retry_after is not None:
             found["retry-after"] = str(max(1, math.ceil(self.retry_after)))
+        if self.status == 401:
+            # RFC 9110, 15.5.2: whoever is turned away learns how to say who he is.
+            found["www-authenticate"] = "Bearer"
         if self.final:
             # OpenAI's own clients obey it.
             found["x-should-retry"] = "false"
@@ -74,20 +77,28 @@ def invalid(message: str, param: str | None = None, code: str = "invalid_value")
     return Refusal(400, code, message, param=param)
 
 
-def refusal_of(error: PeninError) -> Refusal:
+def refusal_of(error: Exception) -> Refusal:
     """Return what the sender of a request is told of an error behind the gateway."""
+    if isinstance(error, Refusal):
+        return error
     if isinstance(error, BudgetExceeded):
         words = "the deployment has spent its budget; whoever runs it can raise the limit"
         return Refusal(429, "insufficient_quota", words, final=True)
     if isinstance(error, ProviderError):
         return _of_provider(error)
-    logger.error("no answer: %s", error)
+    # Whatever is no error of ours is a defect, and keeps its traceback.
+    logger.error("no answer: %s", error, exc_info=None if isinstance(error, PeninError) else error)
     return Refusal(500, "internal_error", "the deployment cannot answer; its log says why")
+
+
+def about_the_request(error: Exception) -> bool:
+    """Say whether a service found the request wrong; that may be the sender's doing, too."""
+    return isinstance(error, ProviderRefused) and (error.status or 400) in _ABOUT_THE_REQUEST
 
 
 def _of_provider(error: ProviderError) -> Refusal:
     wait = error.retry_after
-    if isinstance(error, ProviderRefused) and (error.status or 400) in _ABOUT_THE_REQUEST:
+    if about_the_request(error):
         param = error.param or None
         return Refusal(400, error.code or "invalid_request", str(error), param=param)
     # What follows is no business of the sender's: addresses, names, lines of code.

@@ -10,7 +10,7 @@ from penin_core.records import Completion
 
 from .pieces import Piece, Tally, in_pieces, whole
 from .questions import Question
-from .remote import Remote
+from .remote import Remote, encoded
 
 
 class Translating(Remote):
@@ -27,14 +27,14 @@ class Translating(Remote):
 
     async def _told(self, question: Question, tally: Tally) -> Completion:
         request = self.asking.request(question)
-        prepared = self.upstream.prepare(self.provider.encode(request))
-        charge = await self.billing.hold(self.bound(request, prompt_bound(request)))
-        try:
+        prepared = self.upstream.prepare(encoded(self.provider, request))
+        bound = self.bound(request, prompt_bound(request))
+        async with self.billing.paying(bound, prepared) as charge:
             reply = await self.upstream.told(prepared)
+            # From here on, whatever cannot be read was answered all the same.
+            charge.spent = charge.bound
             completion = decode(self.provider, reply, self.upstream.redact)
             read, wrote = completion.tokens_in, completion.tokens_out
             self.count(read, wrote, completion.cost_usd, charge, tally)
-        finally:
-            self.billing.settle(charge)
         tally.text, tally.finish = completion.text, completion.finish
         return completion

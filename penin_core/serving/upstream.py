@@ -6,12 +6,12 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Any
 
 from penin_core.contracts import HttpProvider
 from penin_core.engine.bodies import read_reply
 from penin_core.engine.breaker import Breaker
+from penin_core.engine.connections import unpacked
 from penin_core.engine.events import Objects
 from penin_core.engine.pool import Prepared
 from penin_core.engine.replies import Redactor, service_message
@@ -140,11 +140,11 @@ class Upstream(HttpTransport):
     async def _raw(
         self, prepared: Prepared, redactor: Redactor
     ) -> AsyncGenerator[dict[str, Any], None]:
-        plain = {**prepared.headers, "accept-encoding": "identity"}
-        sent = replace(prepared, headers=plain)
-        async with self._wire.stream(sent) as (status, headers, chunks):
+        # Not a copy: whoever sends this one sees in it whether it has left.
+        prepared.headers = {**prepared.headers, "accept-encoding": "identity"}
+        async with self._wire.stream(prepared) as (status, headers, chunks):
             if status != 200 or not headers.get("content-type", "").startswith("text/event-stream"):
-                content = b"".join([chunk async for chunk in chunks])
+                content = unpacked(headers, b"".join([chunk async for chunk in chunks]))
                 read_reply(self._provider.name, status, headers, content, redactor)
                 raise self._nonsense("it is no stream of events")
             objects = Objects()

@@ -97,8 +97,7 @@ def leaks(first: TrainingFile, second: TrainingFile, confirm: Sequence[Task]) ->
     """Yield confirm tasks that the model would have seen."""
     for leak in find_leaks(confirm, [*first.texts(), *second.texts()]):
         name, _, line = leak.seen.rpartition(":")
-        how = "equal" if leak.overlap == 1.0 else f"{leak.overlap:.0%} of its 5-grams"
-        yield Problem(name, int(line), f"it gives away confirm task {leak.task!r} ({how})")
+        yield Problem(name, int(line), f"it gives away confirm task {leak.task!r} ({leak.how})")
 
 
 def _question(example: TrainingExample) -> str:

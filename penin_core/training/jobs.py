@@ -12,11 +12,14 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+from pydantic import ValidationError
 
 from penin_core.canonical import digest
 from penin_core.errors import StateError
@@ -39,6 +42,8 @@ OVER: tuple[JobStatus, ...] = ("succeeded", "failed", "cancelled")
 #: So many of them name a job in a message; four are enough to find one.
 SHORT, LEAST = 8, 4
 LONGEST_REASON = 500
+#: A folder that is being written has this beginning; after so many seconds nobody does any more.
+_ASIDE, _ABANDONED_S = ".aside-", 3600.0
 
 _ABOUT, _DATA, _SEEN, _CURVE, _CANCEL = (
     "job.json",
@@ -114,20 +119,22 @@ class Job:
         return find_leaks(tasks, [(name, text) for name, text in self._read(_SEEN)])
 
     def curve(self) -> list[TrainingProgress]:
-        """Return the loss curve so far; a last line that a crash cut off does not count."""
+        """Return the loss curve so far; a line that a crash cut off does not count."""
         path = self.folder / _CURVE
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
-        points = (TrainingProgress.model_validate_json(line) for line in lines)
-        return _latest(points)
+        return _latest(_points(path.read_bytes() if path.exists() else b""))
 
     def note(self, progress: TrainingProgress) -> None:
         """Write down one point of the loss curve."""
-        with (self.folder / _CURVE).open("a", encoding="utf-8") as file:
-            file.write(progress.model_dump_json(exclude_defaults=True) + "\n")
+        line = progress.model_dump_json(exclude_defaults=True).encode() + b"\n"
+        with (self.folder / _CURVE).open("ab+") as file:
+            _drop_half_a_line(file)
+            file.write(line)
 
     def ask_to_cancel(self) -> None:
-        """Leave a mark that the process which trains will find."""
-        (self.folder / _CANCEL).touch()
+        """Leave a mark that the process which works on the job will find."""
+        # A folder that is gone belongs to a job that nobody works on any more.
+        with suppress(FileNotFoundError):
+            (self.folder / _CANCEL).touch()
 
     @property
     def cancelling(self) -> bool:
@@ -159,7 +166,8 @@ def jobs(state: Path, ledger: WORMLedger) -> list[Job]:
         Job(home(state) / key, body, True, body.get("service_job"), over.get(key))
         for key, body in begun.items()
     ]
-    intended = sorted(path.parent for path in home(state).glob(f"*/{_ABOUT}"))
+    # A name with a dot in front is a folder that was never finished.
+    intended = sorted(path.parent for path in home(state).glob(f"[!.]*/{_ABOUT}"))
     return known + [Job(path, _about(path)) for path in intended if path.name not in begun]
 
 
@@ -197,16 +205,8 @@ def prepare_job(state: Path, ledger: WORMLedger, plan: Plan, plugin: str) -> Job
     sets = (plan.data.train.examples, plan.data.validation.examples)
     data = [as_data(examples) for examples in sets]
     try:
-        home(state).mkdir(mode=0o700, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=".aside-", dir=home(state)))
-        (aside / "work").mkdir()
-        for name, value in ((_DATA, data), (_SEEN, texts), (_ABOUT, about)):
-            write_whole(aside / name, value)
-        sync_folder(aside)
-        aside.rename(folder)
-        sync_folder(folder.parent)
+        _write_folder(folder, {_DATA: data, _SEEN: texts, _ABOUT: about})
     except OSError as error:
-        shutil.rmtree(aside, ignore_errors=True)
         if folder.exists():
             # Somebody else was quicker: it is the same job.
             return Job(folder, about)
@@ -215,6 +215,22 @@ def prepare_job(state: Path, ledger: WORMLedger, plan: Plan, plugin: str) -> Job
             hint="make room on the disk; nothing was sent, spent or recorded",
         ) from error
     return Job(folder, about)
+
+
+def _write_folder(folder: Path, files: Mapping[str, Any]) -> None:
+    """Write the folder of a job, aside, and give it its name; ``OSError`` leaves nothing."""
+    folder.parent.mkdir(mode=0o700, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=folder.parent))
+    try:
+        (aside / "work").mkdir()
+        for name, value in files.items():
+            write_whole(aside / name, value)
+        sync_folder(aside)
+        aside.rename(folder)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    sync_folder(folder.parent)
 
 
 def finish(
@@ -241,10 +257,17 @@ def finish(
 
 
 def clear_finished(state: Path, ledger: WORMLedger) -> None:
-    """Remove the checkpoints of jobs that are over; a process may have died before it did that."""
+    """Remove what processes that died left: checkpoints of jobs that are over, unfinished folders.
+
+    An unfinished folder that is younger than an hour may be another process's work.
+    """
     for job in jobs(state, ledger):
         if job.finished is not None:
             _clear(job)
+    for folder in home(state).glob(f"{_ASIDE}*"):
+        with suppress(FileNotFoundError):
+            if time.time() - folder.stat().st_mtime > _ABANDONED_S:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _clear(job: Job) -> None:
@@ -274,6 +297,23 @@ def _about(folder: Path) -> dict[str, Any]:
 
 def _example(given: Any) -> TrainingExample:
     return TrainingExample.model_validate(given)
+
+
+def _points(curve: bytes) -> Iterator[TrainingProgress]:
+    """Yield the points that can be read: a crash may have cut off any line, not only the last."""
+    for line in curve.split(b"\n")[:-1]:
+        with suppress(ValidationError):
+            yield TrainingProgress.model_validate_json(line)
+
+
+def _drop_half_a_line(file: BinaryIO) -> None:
+    """Cut a file back to its last whole line, so that the next one is not glued to half of one."""
+    if not file.seek(0, os.SEEK_END):
+        return
+    file.seek(-1, os.SEEK_END)
+    if file.read(1) != b"\n":
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def _latest(points: Iterator[TrainingProgress]) -> list[TrainingProgress]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from penin_core.canonical import canonical_json
 from penin_core.errors import SuiteError
-from penin_core.leaks import question_key, texts_in
+from penin_core.leaks import question_key, taught_texts
 from penin_core.omega.metrics import normalize_text
 from penin_core.records import Configuration, Message, Task, TrainingExample
 from penin_core.rendering import render
@@ -41,7 +41,7 @@ def read_row(
         if preferences:
             example, seen, unknown = _of_preference(given, config)
         elif "messages" in given and "input" not in given:
-            example, seen = _of_chat(given), tuple(_texts(given["messages"]))
+            example, seen = _of_chat(given), tuple(taught_texts(given["messages"]))
             unknown = sorted(given.keys() - _OF_CHATS)
         else:
             example, seen = _of_task(given, config)
@@ -86,7 +86,8 @@ def _of_preference(
     if not isinstance(turns, list):
         raise ValueError("prompt is neither a text nor a list of messages")
     example = _of_chat({"messages": [*turns, {"role": "assistant", "content": given["chosen"]}]})
-    seen = tuple(_texts([turns, given["chosen"], given["rejected"]]))
+    answers = {"chosen": given["chosen"], "rejected": given["rejected"]}
+    seen = tuple(taught_texts([turns, answers]))
     unknown = sorted(given.keys() - _OF_PAIRS)
     return example.model_copy(update={"rejected": given["rejected"]}), seen, unknown
 
@@ -133,17 +134,13 @@ def _of_task(given: Mapping[str, Any], config: Configuration) -> tuple[TrainingE
     example = TrainingExample(
         system=request.system, messages=request.messages, answer=solved.output
     )
-    return example, (question_key(task), *_texts(task.input))
+    return example, (question_key(task), normalize_text(task.input))
 
 
 def _unanswered(given: Mapping[str, Any], reason: str) -> ValueError:
     if {"chosen", "rejected"} <= given.keys():
         return ValueError("it is a preference, for the method dpo: chosen and rejected")
     return ValueError(reason)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    return (normalize_text(text) for text in texts_in(value))
 
 
 def _declared(given: Mapping[str, Any]) -> tuple[bool | None, str | None]:

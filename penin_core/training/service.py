@@ -76,21 +76,20 @@ class Service:
     async def cancel(self) -> JobState:
         """Ask the service to stop the job; return what it says then.
 
-        A job that is over already, or that the service does not know any more, needs no stopping.
+        A job that is over or stopping already, or that the service does not know any more, needs
+        no stopping.
         """
-        service_job = self.job.service_job or ""
-        try:
-            await self._drive(self.tuner.cancel(service_job))
-        except ProviderRefused as error:
-            if error.status == _UNKNOWN and await self._drive(self.tuner.find_job(self.job.key)):
-                raise
-            if error.status == _UNKNOWN:
-                return JobState(status="cancelled", message=f"given up: {error}")
-            state = await self.look()
-            if state.status not in OVER:
-                raise
-            return state
-        return await self.look()
+        state: JobState = await self._drive(self._stopped(self.job.service_job or ""))
+        return state
+
+    async def give_up(self) -> TrainingStopped:
+        """Remove a job that no service knows, its money and its uploads; return what to say."""
+        rest = await self._withdraw()
+        discard(self.job)
+        words = f"training job {self.job.short} was cancelled before it was created at the service"
+        return TrainingStopped(
+            f"{words}; {rest}" if rest else words, hint="penin finetune start begins it anew"
+        )
 
     async def conclude(self, service_job: str, state: JobState) -> None:
         """Write down a job that is over, and beside it all that the service says about it.
@@ -142,15 +141,23 @@ class Service:
         """
         job, about = self.job, self.job.about
         try:
+            await self._require_wanted()
             files = await self._uploaded()
+            # An upload takes its time, and somebody may have cancelled meanwhile.
+            await self._require_wanted()
             _keep(job.folder / _SENT, True)
             steps = self.tuner.create_job(about["model"], files, about["hyperparams"], job.key)
             return await self._drive(steps)
         except (ProviderRefused, ProviderAuthError) as error:
-            await self._withdraw(error)
+            rest = await self._withdraw()
+            error.args = (f"{error}; {rest}" if rest else str(error),)
+            if job.cancelling or isinstance(error, FineTuningUnavailable):
+                discard(job)
             raise
         except ProviderError:
             found = None
+            if not was_sent(job.folder):
+                await self._require_wanted()
             if was_sent(job.folder):
                 with suppress(ProviderError):
                     found = await self._drive(self.tuner.find_job(job.key))
@@ -158,21 +165,30 @@ class Service:
                 raise
             return found
 
-    async def _withdraw(self, error: ProviderError) -> None:
-        """Give back the money, and delete what was uploaded for a job that the service refuses."""
-        job, files = self.job, self.job.folder / _FILES
+    async def _require_wanted(self) -> None:
+        """Give the job up where somebody cancelled it before the service knew of it.
+
+        Raises:
+            TrainingStopped: it was cancelled, and nothing is left of it.
+        """
+        if self.job.cancelling:
+            raise await self.give_up()
+
+    async def _withdraw(self) -> str:
+        """Give back the money, and delete what was uploaded; say what became of the uploads."""
+        files = self.job.folder / _FILES
         self.charge.release()
-        (job.folder / _SENT).unlink(missing_ok=True)
-        if files.exists():
-            sent = json.loads(files.read_text(encoding="utf-8"))
-            left = sent
-            with suppress(BudgetExceeded):
-                left = await self._drive(self.tuner.delete_data(sent))
-            files.unlink()
-            rest = f"these uploads are still there: {', '.join(left)}" if left else ""
-            error.args = (f"{error}; {rest or 'the uploaded files were deleted again'}",)
-        if isinstance(error, FineTuningUnavailable):
-            discard(job)
+        (self.job.folder / _SENT).unlink(missing_ok=True)
+        if not files.exists():
+            return ""
+        sent = json.loads(files.read_text(encoding="utf-8"))
+        left = sent
+        with suppress(BudgetExceeded):
+            left = await self._drive(self.tuner.delete_data(sent))
+        files.unlink()
+        if left:
+            return f"these uploads are still there: {', '.join(left)}"
+        return "the uploaded files were deleted again"
 
     async def _uploaded(self) -> tuple[str, ...]:
         """Return the ids of the files at the service, which are sent once."""
@@ -190,13 +206,18 @@ class Service:
     def _polled(self, service_job: str) -> Steps:
         """Look until the job is over; a service may be out of reach, or late to list, for a while.
 
+        A job that somebody cancelled while it was being created is stopped here.
+
         Raises:
             ProviderError: it is so for longer, or it says that there is no such job.
         """
-        pause, missed = FIRST_PAUSE, 0
+        pause, missed, stopped = FIRST_PAUSE, 0, False
         while True:
             try:
                 state = yield from self._looked(service_job)
+                if self.job.cancelling and not stopped and state.status not in OVER:
+                    state = yield from self._stopped(service_job)
+                    stopped = True
             except ProviderError as error:
                 missed += 1
                 if error.status == _UNKNOWN and missed > MOST_MISSED:
@@ -210,6 +231,20 @@ class Service:
             yield Wait(seconds=pause)
             pause = min(LONGEST_PAUSE, GROWTH * pause)
 
+    def _stopped(self, service_job: str) -> Steps:
+        try:
+            yield from self.tuner.cancel(service_job)
+        except ProviderRefused as error:
+            if error.status == _UNKNOWN and (yield from self.tuner.find_job(self.job.key)):
+                raise
+            if error.status == _UNKNOWN:
+                return JobState(status="cancelled", message=f"given up: {error}")
+            state = yield from self._looked(service_job)
+            if state.status not in (*OVER, "cancelling"):
+                raise
+            return state
+        return (yield from self._looked(service_job))
+
     def _looked(self, service_job: str) -> Steps:
         state = yield from self.tuner.get_job(service_job)
         if not isinstance(state, JobState):
@@ -218,8 +253,10 @@ class Service:
             )
         last = max((point.step for point in self.job.curve()), default=-1)
         for point in state.points:
+            # The curve is only kept to be read: a full disk must not lose sight of a paid job.
             if point.step > last:
-                self.job.note(point)
+                with suppress(OSError):
+                    self.job.note(point)
         self.watch("state", {"job": self.job, "state": state})
         return state
 

@@ -56,7 +56,7 @@ def in_words(found: dict[str, Any]) -> str:
         shown.append(("champion", f"{model}, since {now['since'][:19]} by {now['by']}"))
     shown.append(("money", f"${money['spent_today_usd']:.6f} today of ${money['daily_usd']:.2f}"))
     for run in found["cycles"]:
-        worst = f", worst axis {run['worst_axis']}" if run["worst_axis"] else ""
+        worst = f", worst {run['worst_axis']}" if run["worst_axis"] else ""
         shown.append(("cycle", f"{run['verdict']:<8} {run['id']}{worst}: {run['reason']}"))
     shown.append(("next", "penin dashboard --serve shows all of it in a browser"))
     return "\n".join(f"{name:<9} {_plain(text)}" for name, text in shown)

@@ -260,6 +260,12 @@ def test_the_summary_is_safe_to_print(state):
     assert re.search(r"^cycle     fail     run-1: ", shown, re.MULTILINE)
 
 
+def test_the_summary_names_the_worst_axis_once(state):
+    found = Views(state, 5.0).summary()
+    run = {**found["cycles"][0], "worst_axis": "axis C"}
+    assert "run-1, worst axis C: " in in_words({**found, "cycles": [run]})
+
+
 def test_the_summary_as_json(state, tmp_path):
     process = penin("dashboard", "--json", "--state-dir", state, cwd=tmp_path)
     out, err = process.communicate(timeout=60)

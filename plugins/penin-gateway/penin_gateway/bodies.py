@@ -42,11 +42,11 @@ async def read(scope: Scope, receive: Receive) -> bytes:
         raise Refusal(415, "unsupported_encoding", "send the body as it is, not compressed")
     if is_too_long(headers.get(b"content-length", b"0")):
         raise _too_large()
-    message = await _next(receive)
-    if not message.get("more_body"):
-        return _within(message["body"])
     try:
         async with asyncio.timeout(PATIENCE_S):
+            message = await _next(receive)
+            if not message.get("more_body"):
+                return _within(message["body"])
             return await _rest(message["body"], receive)
     except TimeoutError:
         words = f"the body did not arrive within {PATIENCE_S:g} s"

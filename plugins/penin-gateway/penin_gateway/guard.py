@@ -81,8 +81,10 @@ def new_token(path: Path, user: str) -> str:
     token = f"penin-{secrets.token_urlsafe(32)}"
     try:
         path.touch(mode=0o600)
+        # Whoever edits the file by hand may leave its last line without an end.
+        lead = "" if path.read_bytes()[-1:] in (b"", b"\n") else "\n"
         with path.open("a", encoding="ascii") as file:
-            file.write(f"{user}:{hashlib.sha256(token.encode()).hexdigest()}\n")
+            file.write(f"{lead}{user}:{hashlib.sha256(token.encode()).hexdigest()}\n")
     except OSError as error:
         raise StateError(
             f"token file {str(path)!r} cannot be written ({error})", hint="name another file"

@@ -1,7 +1,8 @@
 """Connections with deadlines: who says nothing, or says it too slowly, makes room for others.
 
 uvicorn waits for ever for the head of a request, and for a client to read; it knows no limit on the
-size of a head. This adds the deadlines and the limits, and errors in OpenAI's shape.
+size of a head, on what follows a body (trailers), or on requests that are sent before the ones
+before them are answered. This adds the deadlines and the limits, and errors in OpenAI's shape.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from .bodies import is_too_long, written
 HANG_UP = "penin.hang_up"
 #: The longest head of a request, in bytes, and how many headers it may have.
 HEAD_LIMIT, MOST_HEADERS = 32 * 1024, 100
+#: So many requests may wait on one connection until those before them are answered.
+MOST_WAITING = 8
 #: How long a new connection, or a request that has begun, may take to send a whole head.
 HEAD_S = 10.0
 #: How often that is looked at.
@@ -37,6 +40,8 @@ class Connection(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._stalled: asyncio.TimerHandle | None = None
         self._head = 0
+        #: Bytes that came since the last that were of use to a request that is under way.
+        self._beside = 0
         self._reading_head = True
         self._useful = self._refused = self._unwanted = False
         #: Since when a head is waited for that has begun, or the first one.
@@ -59,9 +64,10 @@ class Connection(HttpToolsProtocol):
             self._hang_up()
 
     def data_received(self, data: bytes) -> None:
-        """Count what belongs to a head, and let the parser have it."""
+        """Count what belongs to a head, or to nothing, and let the parser have it."""
         if self._refused:
             return
+        self._beside += len(data)
         if self._reading_head:
             if not self._head and self._useful:
                 self._since = self.loop.time()
@@ -69,6 +75,9 @@ class Connection(HttpToolsProtocol):
         super().data_received(data)
         if self._reading_head and self._head > HEAD_LIMIT:
             self._refuse(_HEAD_TOO_LARGE)
+        elif not self._reading_head and self._beside > HEAD_LIMIT:
+            # Trailers, or extensions of chunks. An answer may have been sent: there is no other.
+            self._abort()
 
     def on_message_begin(self) -> None:
         """Say how to hear of a hang-up."""
@@ -76,19 +85,29 @@ class Connection(HttpToolsProtocol):
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]
         scope["extensions"] = {HANG_UP: self._tell_of_hang_up}
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep what belongs to a head; trailers are for nobody here."""
+        if self._reading_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        """Let the request in, unless its head is too long."""
-        self._reading_head = False
+        """Let the request in, unless its head is too long or too many wait before it."""
+        if self._refused:
+            return
+        self._reading_head, self._beside = False, 0
         # What came with the end of the head may be body.
         large = self._head > HEAD_LIMIT and self._head_size() > HEAD_LIMIT
         if large or len(self.headers) > MOST_HEADERS:
             self._refuse(_HEAD_TOO_LARGE)
+        elif len(self.pipeline) >= MOST_WAITING:
+            self._abort()
         else:
             super().on_headers_complete()
             self._unwanted = is_too_long(dict(self.headers).get(b"content-length", b"0"))
 
     def on_body(self, body: bytes) -> None:
         """Hand over what belongs to a request that was let in; drop what will not be read."""
+        self._beside = 0
         if not (self._refused or self._unwanted):
             super().on_body(body)
 
@@ -146,6 +165,11 @@ class Connection(HttpToolsProtocol):
 
     def _tell_of_hang_up(self, told: Callable[[], None] | None) -> None:
         self._hang_up = told
+
+    def _abort(self) -> None:
+        """Cut the connection off, and have nothing more of what came with it."""
+        self._refused = True
+        self.transport.abort()
 
     def _refuse(self, refusal: Refusal) -> None:
         """Say why in a whole answer, and close the connection."""

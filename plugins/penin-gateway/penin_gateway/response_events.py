@@ -11,7 +11,16 @@ from penin_core import Refusal
 
 from .bodies import written
 from .fields import Asked
-from .response_forms import Item, begun, call_item, message_item, response, tail_of, text_part
+from .response_forms import (
+    Item,
+    begun,
+    call_item,
+    message_item,
+    response,
+    tail_of,
+    text_of,
+    text_part,
+)
 
 
 def event_of(kind: str, fields: Mapping[str, Any]) -> bytes:
@@ -48,7 +57,7 @@ class Writer:
         for choice in chunk["choices"][:1]:
             self.finish = choice.get("finish_reason") or self.finish
             delta = choice["delta"]
-            if text := delta.get("content") or delta.get("refusal"):
+            if text := text_of(delta.get("content")) or text_of(delta.get("refusal")):
                 yield from self._text(text)
             for call in delta.get("tool_calls") or ():
                 yield from self._called(call)

@@ -29,13 +29,22 @@ def whole_response(answer: Mapping[str, Any], asked: Asked) -> dict[str, Any]:
     message = choice["message"]
     lead = tail_of(asked)
     items: list[Item] = []
-    if text := message.get("content"):
+    if text := text_of(message.get("content")):
         items.append(message_item(f"msg_{lead}", [text_part(text)]))
     elif refusal := message.get("refusal"):
         items.append(message_item(f"msg_{lead}", [{"type": "refusal", "refusal": refusal}]))
     for place, call in enumerate(message.get("tool_calls") or ()):
         items.append(call_item(f"fc_{lead}_{place}", call["id"], call["function"]))
     return response(asked, answer, items, choice.get("finish_reason"))
+
+
+def text_of(content: object) -> str:
+    """Return the text of what a model says: a string, or parts of which some are text."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    texts = (part for part in parts if isinstance(part, dict) and part.get("type") == "text")
+    return "".join(str(part.get("text") or "") for part in texts)
 
 
 def response(

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import gc
 import re
+import signal
 import socket
 import sys
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import uvicorn
 
@@ -89,7 +92,7 @@ def serve_until_stopped(
     """
     require_token(host, token_file)
     tokens = None if token_file is None else Tokens(token_file)
-    with deployment, listening(host, port) as one:
+    with _stopping(), deployment, listening(host, port) as one:
         port = one.getsockname()[1]
         server = server_of(Gateway(deployment, Guard(host, port, names, tokens), most))
         # What is there now stays: to look through it again and again would only delay requests.
@@ -98,8 +101,29 @@ def serve_until_stopped(
         # Threads that write and score must not keep the event loop from its turn.
         sys.setswitchinterval(SWITCH_S)
         announce(f"http://{f'[{host}]' if ':' in host else host}:{port}/v1")
-        with contextlib.suppress(KeyboardInterrupt):
-            server.run(sockets=[one])
+        server.run(sockets=[one])
+
+
+@contextlib.contextmanager
+def _stopping() -> Iterator[None]:
+    """Make SIGTERM, like SIGINT, end what is inside in good order, and nothing more.
+
+    uvicorn raises the signal again after its own end. Left alone, SIGTERM would kill the process
+    before the deployment is closed, which looks like a death of whatever it served.
+    """
+    with contextlib.suppress(KeyboardInterrupt):
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        former = signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, former)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def server_of(gateway: Gateway) -> uvicorn.Server:

@@ -1,12 +1,15 @@
 """The gateway from outside: a real server, a real upstream, and every way to ask wrongly."""
 
+import asyncio
 import base64
 import http.client
 import json
 import re
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import textwrap
 import threading
 import time
@@ -26,7 +29,13 @@ from penin_core import (
     StateError,
     WORMLedger,
 )
+from penin_core.engine import pool
+from penin_core.engine.budget import Budget
+from penin_core.ledger.artifacts import write_run
+from penin_core.live.start import begin
+from penin_core.live.store import LiveReader
 from penin_core.live.traffic import Assignment
+from penin_core.settings import LiveSettings
 from penin_core.testing import CommandConformance
 from penin_gateway import bodies, command, protocol
 from penin_gateway.app import Gateway
@@ -106,6 +115,14 @@ LEAKS = {
     "in the status line": (200, "", "reset"),
     "in a header that is wrong": (200, "{}", "cut"),
 }
+#: What a model that reasons may say.
+PARTS = [
+    {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+    {"type": "text", "text": "42"},
+    {"text": "of no type"},
+    {"type": "text"},
+    "no part",
+]
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 
 
@@ -137,6 +154,8 @@ class Upstream(BaseHTTPRequestHandler):
         if body.get("stream"):
             return self.stream(body, said)
         message = {"role": "assistant", "content": f"you said: {said}"}
+        if said == "in parts":
+            message["content"] = [*PARTS, {"type": "text", "text": "!"}]
         if body.get("tools"):
             call = {"name": "weather", "arguments": '{"city": "Graz"}'}
             calls = [{"id": "call_1", "type": "function", "function": call}]
@@ -154,6 +173,8 @@ class Upstream(BaseHTTPRequestHandler):
         self.end_headers()
         self.close_connection = True
         deltas = [{"role": "assistant", "content": ""}, {"content": "you "}, {"content": "said"}]
+        if said == "in parts":
+            deltas = [{"content": [part]} for part in PARTS] + [{"content": "!"}]
         if body.get("tools"):
             name = {"name": "weather", "arguments": ""}
             calls = [{"index": 0, "id": "call_1", "type": "function", "function": name}]
@@ -195,6 +216,8 @@ class Upstream(BaseHTTPRequestHandler):
 
     def respond(self, body):
         said = body["input"][-1]["content"]
+        if said.startswith("status "):
+            return self.answer(int(said[7:10]), b'{"error": {"message": "no"}}')
         if said == "nonsense":
             return self.answer(200, b'{"status": "completed"}')
         part = {"type": "output_text", "text": f"{body['instructions']}|{said}"}
@@ -282,17 +305,30 @@ def promote(state, **changes):
 
 
 @contextmanager
-def running(folder, *, price=0.0, daily=5.0, champion=True, tokens=None, most=64, **changes):
+def running(
+    folder,
+    *,
+    price=0.0,
+    daily=5.0,
+    champion=True,
+    tokens=None,
+    most=64,
+    plugin=PROVIDER,
+    **changes,
+):
     """Run a gateway before an upstream, each in a thread."""
     upstream = ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
     upstream.seen, upstream.hung_up = [], threading.Event()
     threading.Thread(target=upstream.serve_forever, args=(0.02,), daemon=True).start()
-    (folder / "near.py").write_text(PROVIDER)
+    (folder / "near.py").write_text(plugin)
     settings = folder / "penin.toml"
     settings.write_text(
         f'plugins = ["./near.py"]\n[budget]\ndaily_usd = {daily}\n[providers.near]\n'
         f'base_url = "http://127.0.0.1:{upstream.server_port}/v1"\nprice = {price}\n'
-        f'[providers.told]\nbase_url = "http://127.0.0.1:{upstream.server_port}/v1"\n'
+        + "".join(
+            f'[providers.{name}]\nbase_url = "http://127.0.0.1:{upstream.server_port}/v1"\n'
+            for name in ("told", "never", "nothing", "sometimes", "counts")
+        )
     )
     state = folder / ".penin"
     state.mkdir()
@@ -485,6 +521,18 @@ def test_a_response_is_streamed_event_by_event(served, tools):
     assert final["usage"]["total_tokens"] == 15
 
 
+def test_an_answer_in_parts_is_the_text_of_a_response(served, monkeypatch):
+    found = []
+    monkeypatch.setattr(served.deployment._live, "record", found.append)
+    status, answer = served.said("in parts", RESPONSES)
+    assert (status, answer["output"][0]["content"][0]["text"]) == (200, "42!")
+    body = {"model": "champion", "input": "in parts", "stream": True}
+    *_, last = events(served.ask(body, RESPONSES)[2])
+    assert last["type"] == "response.completed"
+    assert last["response"]["output"][0]["content"][0]["text"] == "42!"
+    assert [one.text for one in found] == ["42!", "42!"]
+
+
 def test_models_lists_the_deployment(served):
     status, _, content = served.ask(None, "/v1/models", "GET")
     (model,) = json.loads(content)["data"]
@@ -648,16 +696,58 @@ def test_a_budget_that_is_used_up(tmp_path):
 
 
 def test_what_was_spent_is_in_the_budget_when_it_ends(tmp_path):
-    from penin_core.engine.budget import Budget
-
     with running(tmp_path, price=100.0) as served:
         for _ in range(3):
             assert served.ask(question())[0] == 200
         state = served.state
-    budget = Budget(state / "budget.db")
     # 15 tokens at 100 dollars for a million are 1,500 micro-USD.
-    assert (budget.spent_today(), budget.open_reservations()) == (4500, ())
+    assert paid(state) == (4500, 0)
+
+
+def paid(state):
+    """Return what is spent and what is still reserved, in micro-USD."""
+    budget = Budget(state / "budget.db")
+    found = budget.spent_today(), sum(one.bound_micro_usd for one in budget.open_reservations())
     budget.close()
+    return found
+
+
+@pytest.mark.parametrize("provider", ["near", "told"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_the_upstream_refuses_costs_nothing(tmp_path, provider, stream):
+    with running(tmp_path, price=100.0, provider=provider) as served:
+        for text in ("status 429", "status 400", "status 401", "status 503 1"):
+            assert served.ask(question(text, stream=stream))[0] >= 400
+    assert len(served.upstream.seen) == 4
+    assert paid(served.state) == (0, 0)
+
+
+@pytest.mark.parametrize("provider", ["near", "told"])
+def test_what_is_never_sent_costs_nothing(tmp_path, provider):
+    with running(tmp_path, price=100.0, provider=provider) as served:
+        served.upstream.shutdown()
+        served.upstream.server_close()
+        # Five find no connection; the breaker keeps the others.
+        assert [served.ask(question())[0] for _ in range(7)] == [502] * 5 + [503] * 2
+    assert paid(served.state) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("provider", "text", "stream"),
+    [
+        ("told", "nonsense", False),
+        ("near", "nonsense", False),
+        ("near", "no choices", False),
+        ("near", "break off", True),
+        ("near", "error inside", True),
+    ],
+)
+def test_what_cannot_be_read_costs_all_that_it_could(tmp_path, provider, text, stream):
+    with running(tmp_path, price=100.0, provider=provider) as served:
+        served.ask(question(text, stream=stream))
+    spent, reserved = paid(served.state)
+    assert spent > 100
+    assert reserved == 0
 
 
 @pytest.mark.parametrize("text", ["break off", "error inside"])
@@ -670,8 +760,6 @@ def test_a_stream_that_breaks_off_ends_with_an_error(served, text):
 
 
 def test_a_client_that_hangs_up_ends_the_call_upstream(tmp_path):
-    from penin_core.engine.budget import Budget
-
     with running(tmp_path, price=100.0) as served:
         body = json.dumps(question("for ever", stream=True)).encode()
         lines = ("content-type: application/json", f"content-length: {len(body)}")
@@ -683,11 +771,32 @@ def test_a_client_that_hangs_up_ends_the_call_upstream(tmp_path):
         _status, _, content = served.ask(None, "/metrics", "GET")
         assert f'path="{CHAT}",status="499"}} 1' in content.decode()
         state = served.state
-    budget = Budget(state / "budget.db")
     # Nobody knows what it cost, so that all of what it could cost is charged.
-    assert budget.spent_today() > 10_000
-    assert budget.open_reservations() == ()
-    budget.close()
+    spent, reserved = paid(state)
+    assert spent > 10_000
+    assert reserved == 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_hangs_up_before_anything_is_sent_costs_nothing(
+    tmp_path, monkeypatch, stream
+):
+    looked_up = threading.Event()
+
+    async def never(*_):
+        looked_up.set()
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(pool, "resolve", never)
+    with running(tmp_path, price=100.0) as served:
+        body = json.dumps(question(stream=stream)).encode()
+        lines = ("content-type: application/json", f"content-length: {len(body)}")
+        with socket.create_connection(("127.0.0.1", served.port), 10) as one:
+            one.sendall(head(served, *lines) + body)
+            assert looked_up.wait(10)
+        until(lambda: served.gateway.metrics.in_flight == 0)
+        assert served.upstream.seen == []
+    assert paid(served.state) == (0, 0)
 
 
 def test_too_many_requests_at_a_time(tmp_path):
@@ -782,6 +891,101 @@ def test_a_challenger_answers_whom_it_is_assigned(served, monkeypatch, stream):
     assert one.latency_ms > 0
 
 
+BROKEN = (
+    PROVIDER.replace("[Near, Told, Here]", "[Near, Told, Here, *BROKEN]")
+    + '''
+class Broken(ChatCompletionsProvider):
+    """One of its methods has a defect."""
+    key_env = "NEAR_KEY"
+    Options = Options
+    def capabilities(self, model):
+        price = Price(input_per_million=self.options.price, output_per_million=self.options.price)
+        return Capabilities(price=price)
+
+class Never(Broken):
+    """It cannot write a request."""
+    name = "never"
+    def encode(self, request):
+        return {}["defect"]
+
+class Nothing(Broken):
+    """It writes nothing."""
+    name = "nothing"
+    def encode(self, request):
+        return None
+
+class Unable(LocalProvider):
+    """It cannot say what it can do."""
+    name = "unable"
+    def capabilities(self, model):
+        raise ValueError("cannot read the folder of the model")
+    def generate(self, requests):
+        return []
+
+class Sometimes(HttpProvider):
+    """It cannot write some requests."""
+    name = "sometimes"
+    key_env = "NEAR_KEY"
+    Options = Options
+    def capabilities(self, model):
+        return Capabilities(price=Price(input_per_million=0, output_per_million=0))
+    def encode(self, request):
+        if request.messages[-1].content == "hello":
+            raise KeyError("defect of sk-canary-0123456789abcdef")
+        return encode_response(request)
+    def decode(self, reply):
+        return decode_response(reply)
+
+class Counts(Broken):
+    """It cannot read what was used."""
+    name = "counts"
+    def usage(self, found):
+        raise RuntimeError("defect")
+
+BROKEN = [Never, Nothing, Unable, Sometimes, Counts]
+'''
+)
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NEAR_KEY", KEY)
+        with running(tmp_path_factory.mktemp("broken"), plugin=BROKEN) as found:
+            yield found
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("name", "told"),
+    # Who cannot be asked at all is stood in for by the champion.
+    [("never", 200), ("nothing", 200), ("unable", 200), ("sometimes", 500), ("counts", 500)],
+)
+def test_a_plugin_that_raises_counts_as_a_failure_of_its_side(
+    broken, monkeypatch, caplog, name, told, stream
+):
+    challenger = Configuration(provider=name, model="m")
+    found = tried(broken, monkeypatch, arm="challenger", configuration=challenger)
+    for _ in range(2):
+        status, _, content = broken.ask(question(stream=stream))
+        begun = stream and name == "counts"
+        assert status == (200 if begun else told)
+        if status == 500:
+            code = json.loads(content)["error"]["code"]
+            assert (status, code) == documented()["a plugin fails that the answer needs"]
+        assert b"defect" not in content
+    assert [(one.arm, one.failed) for one in found] == [("challenger", True)] * 2
+    assert KEY not in caplog.text
+
+
+@pytest.mark.parametrize("name", ["never", "nothing", "unable", "sometimes", "counts"])
+def test_a_plugin_that_raises_counts_against_a_shadow(broken, monkeypatch, name):
+    found = tried(broken, monkeypatch, shadow=Configuration(provider=name, model="m"))
+    assert broken.ask(question())[0] == 200
+    until(lambda: len(found) == 2)
+    assert sorted((one.shadow, one.failed) for one in found) == [(False, False), (True, True)]
+
+
 def test_a_shadow_gets_a_copy_and_its_answer_is_thrown_away(served, monkeypatch):
     shadow = Configuration(provider="near", model="m-3", system="S")
     found = tried(served, monkeypatch, shadow=shadow)
@@ -814,6 +1018,7 @@ def test_only_what_a_configuration_did_wrong_counts_against_it(served, monkeypat
     served.ask(question(temprature=1))
     served.ask({"model": "champion", "messages": [{"role": "system", "content": "x"}]})
     assert [one.failed for one in found] == [True] * records
+    assert [one.refused for one in found] == [text == "status 400"] * records
 
 
 def test_a_challenger_that_cannot_be_asked_fails_and_the_champion_answers(served, monkeypatch):
@@ -915,7 +1120,9 @@ def routes():
 def test_without_a_token_nothing_is_answered(locked, method, path, token):
     served, _, _ = locked
     given = {} if token is None else {"authorization": token}
-    status, _, content = served.ask(question() if method == "POST" else None, path, method, **given)
+    asked = question() if method == "POST" else None
+    status, headers, content = served.ask(asked, path, method, **given)
+    assert headers["www-authenticate"] == "Bearer"
     assert (status, json.loads(content)["error"]["code"]) == documented()[
         "the token is missing or wrong"
     ]
@@ -965,6 +1172,17 @@ def test_a_file_without_tokens_is_refused_and_not_quoted(tmp_path, text):
     with pytest.raises(SettingsError) as caught:
         Tokens(file)
     assert "ana:token" not in str(caught.value)
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n# bob, since May"])
+def test_a_token_is_added_on_a_line_of_its_own(tmp_path, end):
+    file = tmp_path / "tokens"
+    ana = new_token(file, "ana")
+    file.write_text(file.read_text().rstrip("\n") + end)
+    bob = new_token(file, "bob")
+    found = Tokens(file)
+    assert [found.user(token.encode()) for token in (ana, bob)] == ["ana", "bob"]
+    assert "\n\n" not in file.read_text()
 
 
 def test_a_file_that_others_may_write_is_refused(tmp_path):
@@ -1065,6 +1283,55 @@ def test_a_head_that_is_too_large(served):
     assert served.raw(head(served, *many)).startswith(b"HTTP/1.1 431")
 
 
+def cut_off(served, *parts):
+    """Send ``parts`` on one connection; return what comes back before it is closed or cut off."""
+    found = b""
+    with socket.create_connection(("127.0.0.1", served.port), 10) as one:
+        try:
+            for part in parts:
+                one.sendall(part)
+            while data := one.recv(65536):
+                found += data
+        except ConnectionError:
+            pass
+    return found
+
+
+CHUNKED = ("content-type: application/json", "transfer-encoding: chunked")
+
+
+@pytest.mark.parametrize(
+    ("lead", "end"), [(b"2\r\n{}\r\n0\r\nx: ", b"\r\n\r\n"), (b"2;x=", b"\r\n{}\r\n0\r\n\r\n")]
+)
+def test_what_is_neither_head_nor_body_is_counted(served, lead, end):
+    more = [b"y" * 65536] * 64
+    ask_again = head(served, "connection: close", method="GET", path="/healthz")
+    found = cut_off(served, head(served, *CHUNKED) + lead, *more, end, ask_again)
+    assert b"200 OK" not in found
+    assert served.said("hello")[0] == 200
+
+
+def test_trailers_are_no_headers(served, monkeypatch):
+    seen = []
+    monkeypatch.setattr(served.deployment._live, "record", seen.append)
+    content = json.dumps(question()).encode()
+    body = b"%x\r\n%s\r\n0\r\nx-penin-consent: true\r\n\r\n" % (len(content), content)
+    assert served.raw(head(served, *CHUNKED, "connection: close") + body).startswith(
+        b"HTTP/1.1 200"
+    )
+    assert [one.consent for one in seen] == [False]
+
+
+@pytest.mark.parametrize("waiting", [protocol.MOST_WAITING, protocol.MOST_WAITING + 1])
+def test_requests_that_wait_on_one_connection_are_counted(served, waiting):
+    get = head(served, method="GET", path="/healthz")
+    last = head(served, "connection: close", method="GET", path="/healthz")
+    found = cut_off(served, get * waiting + last)
+    answered = waiting + 1 if waiting == protocol.MOST_WAITING else 0
+    assert found.count(b"200 OK") == answered
+    assert served.said("hello")[0] == 200
+
+
 def test_what_is_no_http(served):
     found = served.raw(b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n")
     assert found.startswith(b"HTTP/1.1 400")
@@ -1083,10 +1350,11 @@ def test_a_head_that_takes_too_long(tmp_path, monkeypatch):
         assert served.said("hello")[0] == 200
 
 
-def test_a_body_that_takes_too_long(served, monkeypatch):
+@pytest.mark.parametrize("begun", [b"{", b""])
+def test_a_body_that_takes_too_long(served, monkeypatch, begun):
     monkeypatch.setattr(bodies, "PATIENCE_S", 0.2)
     lines = ("content-type: application/json", "content-length: 100", "connection: close")
-    found = served.raw(head(served, *lines) + b"{")
+    found = served.raw(head(served, *lines) + begun)
     assert found.startswith(b"HTTP/1.1 408")
 
 
@@ -1194,6 +1462,63 @@ def test_the_key_is_nowhere_however_the_service_quotes_it(tmp_path, capfd, caplo
     seen += [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()]
     assert [form for form in forms_of(KEY) for text in seen if form in text] == []
     assert len(LEAKS) >= 30
+
+
+def try_shadow(state):
+    """Begin an experiment with a shadow; return its id."""
+    config = Configuration(provider="here", model="m-2")
+    stored = {"config.json": json.dumps(config.model_dump(mode="json")).encode()}
+    with WORMLedger(state / "ledger.db") as ledger:
+        row = {
+            "id": "run-b",
+            "kind": "challenger",
+            "candidate_cfg_hash": config.hash,
+            "verdict": "canary",
+            "reason": "parked",
+            "dry_run": False,
+            "artifacts_path": "runs/run-b",
+            "manifest_sha256": write_run(state, "run-b", stored),
+        }
+        ledger.record_run(row)
+        league = LeagueOrchestrator(state, ledger)
+        return begin(league, LiveSettings(), "run-b", mode="shadow").id
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_who_is_told_to_stop_does_not_die(tmp_path, stop):
+    (tmp_path / "near.py").write_text(PROVIDER)
+    settings, state = tmp_path / "penin.toml", tmp_path / ".penin"
+    settings.write_text('plugins = ["./near.py"]\n')
+    state.mkdir()
+    promote(state, provider="here")
+    experiment = try_shadow(state)
+    penin = [sys.executable, "-c", "from penin_core.cli import main; main()"]
+    words = [*penin, "serve", "--port", "0", "--config", str(settings)]
+    with subprocess.Popen(words, stderr=subprocess.PIPE) as serving:
+        try:
+            assert b"serving" in serving.stderr.readline()
+            store = LiveReader(state)
+            until(lambda: (found := store.trial(experiment)) and found[1], 60.0)
+            serving.send_signal(stop)
+            assert serving.wait(60) == 0
+            assert serving.stderr.read() == b""
+            # Written down as served until its end: no death that counts against the challenger.
+            assert store.trial(experiment)[1] is False
+            store.close()
+        finally:
+            serving.kill()
+
+
+@pytest.mark.parametrize("part", ["_following", "_shadows"])
+def test_what_was_spent_is_settled_whatever_else_fails_at_the_end(tmp_path, monkeypatch, part):
+    async def fails():
+        raise RuntimeError("at the end")
+
+    with running(tmp_path, price=100.0) as served:
+        assert served.said("hello")[0] == 200
+        found = getattr(served.deployment, part)
+        monkeypatch.setattr(found, "aclose", fails)
+    assert paid(served.state) == (1500, 0)
 
 
 def test_requests_in_flight_are_answered_before_the_end(tmp_path):

@@ -17,8 +17,8 @@ from penin_core import PluginInvalid
 
 Floats = NDArray[np.float32]
 
-PATH = Path(__file__).with_name("tiny-2.npz")
-SHA256 = "324b3e6543377744e50c2844dda5e43a86064a0f62605d787994a48f5314a6fe"
+PATH = Path(__file__).with_name("tiny-3.npz")
+SHA256 = "c43bb6156883e804e867070699523a8829b029734792c53b2b94bf4241be291f"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def read(path: Path = PATH, sha256: str = SHA256) -> tuple[dict[str, Any], dict[
 
 
 def _damaged(message: str) -> PluginInvalid:
-    hint = "install it again: pip install --force-reinstall --no-deps penin-tiny"
+    hint = "install it again: pip install --force-reinstall --no-deps ./plugins/penin-tiny"
     return PluginInvalid(message, hint=hint)
 
 

@@ -32,8 +32,8 @@ KNOWN = [
     ),
     (
         "Write a short headline for the text.",
-        "Yesterday the mayor of Rilo closed 12 shops. The weather was calm.",
-        "Rilo closes 12 shops",
+        "On Friday, Rilo Group closed 12 shops in Dorin. The weather was calm.",
+        "Rilo Group closes 12 shops",
     ),
     (INTENT, "I was charged twice, I want my money back.", "refund"),
     (
@@ -47,7 +47,7 @@ KNOWN = [
 def ask(system: str, user: str, **changes: Any) -> Request:
     fields: dict[str, Any] = {
         "provider": "tiny",
-        "model": "tiny-2",
+        "model": "tiny-3",
         "system": system,
         "messages": (Message(role="user", content=user),),
         "temperature": 0.0,
@@ -190,7 +190,7 @@ def test_a_prompt_at_the_limit_is_answered_and_never_cut() -> None:
 
 
 def test_the_context_limit_is_a_capability() -> None:
-    capabilities = PROVIDER.capabilities("tiny-2")
+    capabilities = PROVIDER.capabilities("tiny-3")
     assert capabilities.context_tokens == CONTEXT_TOKENS
     assert capabilities.logprobs
     assert capabilities.seed
@@ -201,8 +201,8 @@ def test_the_context_limit_is_a_capability() -> None:
 def test_an_unknown_model_is_refused_with_a_suggestion() -> None:
     with pytest.raises(ProviderRefused, match="tiny-9") as caught:
         PROVIDER.capabilities("tiny-9")
-    assert "did you mean tiny-2" in caught.value.hint
-    assert "tiny-2" in refusal(ask(JSON, "x", model="gpt-9")).hint
+    assert "did you mean tiny-3" in caught.value.hint
+    assert "tiny-3" in refusal(ask(JSON, "x", model="gpt-9")).hint
 
 
 @pytest.mark.parametrize(
