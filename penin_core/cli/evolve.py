@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .output import json_option, progress, quiet_option, to_json
+from .output import emit, json_option, progress, quiet_option
 from .shared import limit_options, place_options, suite_option
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _shown(
                 show(project, report)
     finally:
         if as_json and reports:
-            click.echo(to_json(reports if several else reports[0]))
+            emit(reports if several else reports[0], True, str)
     return reports
 
 
