@@ -292,7 +292,9 @@ def test_a_service_that_never_answers_is_left_soon_with_one_error_for_all(world:
     found = world.ask(1000, respond)
     assert {type(each) for each in found} <= {ServiceDown}
     assert "has not answered once" in str(found[-1])
-    assert world.loop.now < 60
+    assert "the last failure: provider 'service': ConnectError: refused" in str(found[-1])
+    assert "check the network and base_url" in found[-1].hint
+    assert world.loop.now < 20
     assert len(world.sent) < 100
 
 

@@ -64,7 +64,7 @@ class Books:
         """
         if self.seconds_left() <= 0:
             raise BudgetExceeded(
-                f"the time of this run ({self._deadline_s:g} s) is used up",
+                f"the time of this run ({self._deadline_s:.4g} s) is used up",
                 hint="give it more time; what was answered so far is kept and not asked again",
             )
 

@@ -6,7 +6,9 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from .replies import ServiceDown
+from penin_core.errors import ProviderError
+
+from .replies import ServiceDown, shorten
 from .retry import Sleep
 
 IN_A_ROW = 5
@@ -38,6 +40,7 @@ class Breaker:
         self._given_up = False
         self._line = asyncio.Lock()
         self._changed: asyncio.Future[None] | None = None
+        self._last: ProviderError | None = None
 
     @property
     def is_open(self) -> bool:
@@ -94,9 +97,9 @@ class Breaker:
             self._recent.clear()
             self._tell()
 
-    def failed(self, probe: bool) -> None:
-        """The service did not answer, or said that it cannot."""
-        self._in_a_row += 1
+    def failed(self, probe: bool, error: ProviderError | None = None) -> None:
+        """The service did not answer, or said that it cannot: ``error``, where that is known."""
+        self._in_a_row, self._last = self._in_a_row + 1, error
         self._note(False)
         if self._opened is None:
             bad = sum(not good for _, good in self._recent)
@@ -144,7 +147,9 @@ class Breaker:
 
     def _down(self) -> ServiceDown:
         what = "stopped answering" if self._answered else "has not answered once"
+        last, hint = self._last, "check base_url and the state of the service"
         return ServiceDown(
-            f"provider '{self._name}' {what}; nothing more is sent for now",
-            hint="check base_url and the state of the service; answers so far are kept",
+            f"provider '{self._name}' {what}; nothing more is sent for now"
+            + (f"; the last failure: {shorten(str(last))}" if last else ""),
+            hint=f"{(last.hint if last else '') or hint}; answers so far are kept",
         )

@@ -73,7 +73,7 @@ class RemoteModel:
         self._sleep = sleep
         self.pace = Pace(concurrency, clock=clock, sleep=self._nap)
         self.breaker = Breaker(provider.name, clock=clock, sleep=self._nap)
-        self._retries = RetryBudget(clock)
+        self._retries = RetryBudget(clock, held_back=lambda: self.breaker.is_open)
         self._known: dict[str, Capabilities] = {}
         #: By model, what it turned out to refuse.
         self._refused: dict[str, set[str]] = {}
@@ -192,7 +192,7 @@ class RemoteModel:
                 raise
             except ProviderUnavailable as error:
                 self.pace.troubled(error.retry_after)
-                self.breaker.failed(probe)
+                self.breaker.failed(probe, error)
                 raise
             except (ProviderAuthError, ProviderRefused):
                 self.breaker.succeeded()

@@ -35,11 +35,15 @@ def pause(error: ProviderError, attempt: int, chance: Callable[[], float] = _cha
 class RetryBudget:
     """At most one retry for ten calls within a minute, and a few for whoever makes few calls.
 
-    Retries after refusals (429) are not counted: they have their own measure.
+    Retries after refusals (429) are not counted: they have their own measure. None waits for its
+    turn here while the calls are ``held_back`` elsewhere.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, clock: Callable[[], float], held_back: Callable[[], bool] = lambda: False
+    ) -> None:
         self._clock = clock
+        self._held_back = held_back
         self._calls: deque[float] = deque()
         self._retries: deque[float] = deque()
 
@@ -52,6 +56,8 @@ class RetryBudget:
 
     def reserve(self) -> float:
         """Count a retry; return the seconds until it may go out."""
+        if self._held_back():
+            return 0.0
         now = self._clock()
         for times in (self._calls, self._retries):
             while times and times[0] <= now - _MINUTE:

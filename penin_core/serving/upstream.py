@@ -186,10 +186,10 @@ class Permit:
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None or issubclass(kind, ProviderAuthError | ProviderRefused):
+    def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
+        if error is None or isinstance(error, ProviderAuthError | ProviderRefused):
             self._breaker.succeeded()
-        elif issubclass(kind, ProviderUnavailable):
-            self._breaker.failed(self._probe)
+        elif isinstance(error, ProviderUnavailable):
+            self._breaker.failed(self._probe, error)
         else:
             self._breaker.passed(self._probe)
