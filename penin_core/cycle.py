@@ -201,6 +201,9 @@ class Cycle:
         standing = continued(plan, campaign, self.seed, champion, finalist, self.suite)
         if standing is not None:
             return standing
+        if campaign.open is not None:
+            # The tasks, the finalist or the seed differ from those of the one that stands open.
+            self.watch("left_behind", {"t": campaign.open["t"]})
         declared = plan.declaration(champion, finalist, self.suite, self.seed)
         loaded = self.project.plugins.loaded()
         self.ledger.record_event("CONFIRM", {**declared, "loaded": loaded})

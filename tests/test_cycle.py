@@ -765,6 +765,18 @@ def test_money_that_is_used_up_promotes_nothing_however_far_the_cycle_came(
     assert len(lab.asked) == len({request.key for request in lab.asked})
 
 
+def test_a_confirmation_that_cannot_go_on_is_said_to_be_left_behind(tmp_path):
+    lab, heard = Lab(tmp_path, skills=()), []
+    lab.evolve(seed=1)
+    lab.skills = SKILLS
+    body = {"t": 1, "alpha": 0.025, "claim": "better", "n_tasks": 120, "answer_seed": 7}
+    with lab.ledger() as ledger:
+        ledger.record_event("CONFIRM", {**body, "marks": [], "finalist": "f" * 64})
+    report = lab.evolve(seed=1, watch=lambda event, about: heard.append((event, about)))
+    assert ("left_behind", {"t": 1}) in heard
+    assert report.confirmation.t == 2
+
+
 # Again, and again
 
 

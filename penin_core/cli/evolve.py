@@ -253,9 +253,14 @@ def _going_away(provider: str, model: str, date: str | None) -> list[str]:
 
 
 def _naming(said: set[str], watch: Watch) -> Watch:
-    """Return ``watch``, and before it name, once, what a service says will go away."""
+    """Return ``watch``; before it, say what will go away, once, and what is left behind."""
 
     def named(event: str, about: Mapping[str, Any]) -> None:
+        if event == "left_behind":
+            progress(
+                f"confirmation {about['t']}, which stood open, was about another finalist, other "
+                "tasks or another seed: it is left behind, and its share of the error is lost"
+            )
         if event == "goes_away":
             for text in _going_away(about["provider"], about["model"], about["date"]):
                 if text not in said:
