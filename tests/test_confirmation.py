@@ -564,34 +564,42 @@ def test_of_the_two_processes_the_last_to_cross_decides_when_to_stop():
 
 
 @pytest.mark.parametrize(
-    ("finalist", "champion", "claim"),
+    ("gain", "usd", "tokens", "claim"),
     [
-        ((0.8, 0.4), (0.7, 0.5), "better"),
-        ((0.74, 0.4), (0.7, 0.5), "cheaper"),
-        ((0.74, 0.5), (0.7, 0.5), "better"),
-        ((0.6, 0.4), (0.7, 0.5), "cheaper"),
-        ((0.6, None), (0.7, None), "better"),
-        ((None, 0.4), (0.7, 0.5), "cheaper"),
-        ((0.06, 0.4), (None, 0.5), "better"),
-        ((0.6, 0.4), (0.7, None), "better"),
-        ((0.6, None), (0.7, 0.5), "better"),
-        ((MARGIN, 0.4), (0.0, 0.5), "better"),
-        ((0.72, 0.49), (0.7, 0.5), "better"),
-        ((0.705, 0.49), (0.7, 0.5), "cheaper"),
-        ((0.53125, 0.46875), (0.5, 0.5), "better"),
-        ((0.5, 0.5), (0.7, 0.5), "better"),
+        (0.04, 0.1, 100, "cheaper"),
+        (MARGIN, 0.1, 100, "better"),
+        (-0.1, 0.1, 100, "cheaper"),
+        (0.001, 0.2, 80, "cheaper"),
+        (0.01, 0.2, 80, "better"),
+        (0.0, 0.2, 100, "better"),
+        (-0.1, 0.2, 100, "better"),
+        (-0.1, 0.2, 101, "better"),
+        (0.0, 0.21, 80, "better"),
+        (0.0, 0.19, 120, "cheaper"),
     ],
 )
-def test_the_claim_is_cheaper_where_the_cost_falls_by_more_than_a_small_gain(
-    finalist, champion, claim
+def test_the_claim_is_cheaper_where_money_and_tokens_save_more_than_a_small_gain(
+    gain, usd, tokens, claim
 ):
-    (U, C), (old_u, old_c) = finalist, champion
-    old = Measurement(U=old_u, C=old_c, cost_usd=0.2, tokens_in=900, tokens_out=90)
-    fewer_tokens = Measurement(U=U, C=C, cost_usd=0.2, tokens_in=900, tokens_out=80)
-    less_money = Measurement(U=U, C=C, cost_usd=0.1, tokens_in=900, tokens_out=95)
-    only_time = Measurement(U=U, C=C, cost_usd=0.2, tokens_in=900, tokens_out=90)
-    assert claim_for(fewer_tokens, old) == claim_for(less_money, old) == claim
-    assert claim_for(only_time, old) == "better"
+    old = Measurement(U=0.5, C=0.5, cost_usd=0.2, tokens_in=900, tokens_out=100)
+    # Its time alone, which is part of C, would make every one of them cheaper.
+    new = Measurement(U=0.5 + gain, C=0.3, cost_usd=usd, tokens_in=900, tokens_out=tokens)
+    assert claim_for(new, old) == claim
+
+
+def test_what_was_not_measured_or_was_free_is_not_claimed_to_be_cheaper():
+    old = Measurement(U=0.5, C=0.5, cost_usd=0.2, tokens_in=900, tokens_out=100)
+    new = old.model_copy(update={"cost_usd": 0.1})
+    for missing in ({"C": None}, {"C": None, "U": None}):
+        assert claim_for(new.model_copy(update=missing), old) == "better"
+        assert claim_for(new, old.model_copy(update=missing)) == "better"
+    assert claim_for(new.model_copy(update={"U": None}), old) == "cheaper"
+    free = {"cost_usd": 0.0}
+    assert claim_for(new.model_copy(update={"tokens_out": 10}), old.model_copy(update=free)) == (
+        "better"
+    )
+    nothing = Measurement(U=0.5, C=0.5)
+    assert claim_for(nothing, nothing) == "better"
 
 
 def test_a_gain_too_small_to_be_proved_is_not_worth_a_confirmation():

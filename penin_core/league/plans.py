@@ -14,6 +14,7 @@ from typing import Any
 from penin_core.canonical import digest
 from penin_core.errors import SuiteError
 from penin_core.omega.evidence import campaign_alpha, horizon_looks, smallest_provable_gain
+from penin_core.omega.metrics import cost_ratio
 from penin_core.records import Candidate, Claim, EvidenceMode, Measurement, Task
 from penin_core.suites import MIN_CONFIRM, Suite
 
@@ -241,15 +242,23 @@ def continued(
 def claim_for(finalist: Measurement, champion: Measurement) -> Claim:
     """Choose, from the race alone, what the finalist has to prove.
 
-    ``cheaper`` where C falls by more than U rises, U rises by less than the margin, and money or
-    tokens are saved, for time proves nothing; otherwise ``better``: a gain is not given up for a
-    cost that fell by a hair.
+    ``cheaper`` where U rises by less than the margin, and by less than C falls by the money and
+    tokens that are saved, for time proves nothing; otherwise ``better``: a gain is not given up for
+    a cost that fell by a hair.
     """
     if finalist.C is None or champion.C is None:
         return "better"
-    gain, saving = (finalist.U or 0.0) - (champion.U or 0.0), champion.C - finalist.C
-    spares = finalist.cost_usd < champion.cost_usd or _tokens(finalist) < _tokens(champion)
-    return "cheaper" if spares and saving > 0.0 and gain < min(MARGIN, saving) else "better"
+    gain, saving = (finalist.U or 0.0) - (champion.U or 0.0), _provable_saving(finalist, champion)
+    return "cheaper" if saving > 0.0 and gain < min(MARGIN, saving) else "better"
+
+
+def _provable_saving(finalist: Measurement, champion: Measurement) -> float:
+    """Return by how much C falls without its time, where the champion costs 0.5."""
+    units = {"cost_usd": champion.cost_usd, "tokens": float(_tokens(champion))}
+    if not any(units.values()) or finalist.cost_usd > champion.cost_usd == 0.0:
+        return 0.0
+    ratio = cost_ratio(finalist.cost_usd, 0.0, float(_tokens(finalist)), units)
+    return 0.5 - ratio / (1.0 + ratio)
 
 
 def _tokens(measurement: Measurement) -> int:
