@@ -126,11 +126,9 @@ class TaskBattery:
         if "S" in wanted:
             first = [(task, written.get(id(task)) or self._request(model, task)) for task in deep]
             further |= autocorrection(await self._second_tries(first, grades))
-        failed = (answers[r.key] for r in plain)
-        hint = next((each.hint for each in failed if isinstance(each, ProviderError)), "")
-        return summarize(
-            rows, probes, evaluators, self.suite.hash, tuple(sorted(dropped)), further, hint
-        )
+        hint = _first_hint(answers[r.key] for r in plain)
+        about = tuple(sorted(dropped)), further, hint
+        return summarize(rows, probes, evaluators, self.suite.hash, *about)
 
     def _formed(self, task: Task, answer: Answer, probes: Sequence[Probe]) -> TaskRow:
         """Return the row of a task, which also says whether the answer has the right form."""
@@ -245,6 +243,11 @@ class TaskBattery:
         if probe.error is None and alone and evaluator is self.metric_of(probe.task):
             return probe.completions[0].utility
         return None
+
+
+def _first_hint(answers: Iterable[Answer]) -> str:
+    """Return what to do about the first call that failed."""
+    return next((each.hint for each in answers if isinstance(each, ProviderError)), "")
 
 
 def _is_inherited(method: Callable[..., object], base: Callable[..., object]) -> bool:
