@@ -23,16 +23,13 @@ OUTCOMES = {
 
 def graders(project: Project) -> Sequence[str]:
     """Return the names of the metrics that decide whether answers to confirm tasks are good."""
-    suite = project.suite
-    metrics = [e for e in project.evaluators() if e.axis == "U" and e.role == "axis"]
-    baseline = suite.baseline.model_dump() if suite.baseline else {}
-    for metric in metrics:
-        metric.prepare(suite.split("select"), baseline)
-    names = {
-        task.metric or next((metric.name for metric in metrics if metric.applies(task)), "score")
-        for task in suite.split("confirm")
-    }
-    return sorted(names)
+    from penin_core.grading import metric_of, metrics_of, prepare
+
+    metrics, tasks = metrics_of(project.evaluators()), project.suite.split("confirm")
+    prepare(project.suite, metrics)
+    return sorted(
+        {metric.name if (metric := metric_of(task, metrics)) else "score" for task in tasks}
+    )
 
 
 def report_in_words(report: CycleReport, metrics: Sequence[str]) -> str:
