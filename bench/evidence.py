@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from statistics import NormalDist, fmean
 from typing import TypeVar
 
@@ -25,8 +25,9 @@ from penin_core.forecast import race_calls
 from penin_core.league.campaign import Campaign, closing
 from penin_core.league.confirmation import Outcome, confirm
 from penin_core.league.decision import decide
-from penin_core.league.plans import Plan, plan_confirmation, why_not_worth
+from penin_core.league.plans import Plan, plan_confirmation
 from penin_core.league.race import RaceResult, race
+from penin_core.league.worth import is_undecided, why_not_worth
 from penin_core.omega.evidence import (
     campaign_alpha,
     crossing_probability,
@@ -111,10 +112,9 @@ class Drawn:
     async def measure(
         self, candidate: Candidate, asked: Sequence[Task], *, axes: object
     ) -> Measurement:
-        row = self.row[candidate.hash]
-        self.asked.update((row, task.id) for task in asked)
-        mean = fmean(self.scores[row, _place(task.id)] for task in asked)
-        return Measurement(U=mean, C=0.5, n_tasks=len(asked))
+        rows = tuple(await self.rows(candidate, asked))
+        mean = fmean(row.utility or 0.0 for row in rows)
+        return Measurement(U=mean, C=0.5, n_tasks=len(asked), rows=rows)
 
 
 @cache
@@ -168,7 +168,8 @@ def raced(
             first_round=first,
             lambda_c=0.5,
             margin=0.05,
-            worth=lambda new, old, gain: why_not_worth(new, old, gain, CONFIRM, t),
+            worth=partial(why_not_worth, units=CONFIRM, t=t),
+            undecided=partial(is_undecided, units=CONFIRM, t=t),
             watch=lambda _: None,
             result=result,
         )

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from penin_core.battery import TaskBattery
@@ -21,10 +22,10 @@ from penin_core.league.plans import (
     claim_for,
     continued,
     plan_confirmation,
-    why_not_worth,
 )
 from penin_core.league.promotion import LeagueOrchestrator, utility_lost
-from penin_core.league.race import RaceResult, Worth, race
+from penin_core.league.race import RaceResult, race
+from penin_core.league.worth import is_undecided, why_not_worth
 from penin_core.ledger.store import WORMLedger
 from penin_core.omega.tuner import DEFAULTS
 from penin_core.project import Project, champion_risks, parameters
@@ -120,6 +121,7 @@ class Cycle:
     async def race(self, champion: Candidate, challengers: Sequence[Candidate]) -> None:
         """Rank the challengers on ``select`` tasks, and let the mutators learn from it."""
         settings = self.project.settings.evolve
+        units, t = self._next_confirmation()
         seen: list[Evaluation] = []
 
         def watch(evaluation: Evaluation) -> None:
@@ -135,7 +137,8 @@ class Cycle:
             # Not the tuned value: what confirmations taught must not steer the search.
             lambda_c=DEFAULTS["lambda_c"],
             margin=settings.margins.C,
-            worth=self._worth(),
+            worth=partial(why_not_worth, units=units, t=t),
+            undecided=partial(is_undecided, units=units, t=t),
             watch=watch,
             result=self.raced,
             ranked_out=lambda found, out: self.watch(
@@ -148,12 +151,11 @@ class Cycle:
             except Exception as error:
                 self.failed("mutators", mutator.name, error, "it learns nothing from this race")
 
-    def _worth(self) -> Worth:
-        """Return what tells whether a finalist is worth the next confirmation of this ledger."""
+    def _next_confirmation(self) -> tuple[int, int]:
+        """Return the units of evidence of the next confirmation of this ledger, and its number."""
         campaign = campaign_of(self.ledger)
         units = len(self._next_plan("better").ends)
-        t = campaign.open["t"] if campaign.open is not None else campaign.earlier + 1
-        return lambda found, before, gain: why_not_worth(found, before, gain, units, t)
+        return units, campaign.open["t"] if campaign.open is not None else campaign.earlier + 1
 
     async def confirm(self, champion: Candidate) -> None:
         """Measure the finalist against the champion on fresh tasks, then ask the guards."""

@@ -14,6 +14,7 @@ from penin_core.grading import require_graded
 from penin_core.league.campaign import Campaign
 from penin_core.league.plans import FURTHER, ends_of, next_tasks
 from penin_core.league.race import rounds
+from penin_core.league.worth import MOST_FOR_POWER, may_double
 from penin_core.omega.evidence import campaign_alpha, smallest_provable_gain
 from penin_core.project import Project
 from penin_core.records import Candidate, Completion, Configuration, Request, Task
@@ -21,8 +22,6 @@ from penin_core.rendering import render
 from penin_core.settings import Baseline
 from penin_core.suites import MIN_CONFIRM
 
-#: Computing the power of more tasks takes long.
-MOST_FOR_POWER = 2000
 _MORE = (1, 2, 4)
 
 
@@ -32,9 +31,11 @@ class Forecast:
 
     The evidence counts ``units``: tasks, or where ``clusters`` names a column, its values. Gains
     are those of tasks of one cluster that are won and lost together; where they are not, smaller
-    ones show. ``more`` says what so many units in a confirmation would show. ``confirm_calls`` are
-    those of a finalist that is proved as early as possible, and of one that is never proved. Money
-    and time are None where nothing has been measured; answers that are stored already cost nothing.
+    ones show. ``more`` says what so many units in a confirmation would show. ``overtime_calls`` are
+    those of a race that leaves open, as long as it can, who is worth a confirmation;
+    ``confirm_calls`` those of a finalist that is proved as early as possible, and of one that is
+    never proved. Money and time are None where nothing has been measured; answers that are stored
+    already cost nothing.
     """
 
     fresh: int
@@ -48,6 +49,7 @@ class Forecast:
     more: tuple[tuple[int, float | None], ...]
     first_calls: int
     race_calls: int
+    overtime_calls: int
     confirm_calls: tuple[int, int]
     usd: tuple[float, float] | None
     seconds: tuple[float, float] | None
@@ -58,7 +60,7 @@ class Forecast:
     def calls(self) -> tuple[int, int]:
         """The least calls (nobody is worth a confirmation), and the most."""
         least = self.first_calls + self.race_calls
-        return least, least + max(self.confirm_calls)
+        return least, least + self.overtime_calls + max(self.confirm_calls)
 
 
 def forecast(
@@ -94,7 +96,8 @@ def forecast(
     deep -= sum(round(plain * count / available) for _, count in raced)
     again = _second_tries(project) * (2 if has_champion else 3)
     confirm = (2 * (least + min(FURTHER, fresh - least) + deep), 2 * (tasks + deep) + again)
-    sums = (first + race, first + race + max(confirm))
+    overtime = overtime_calls(challengers, settings.race_tasks, available, units)
+    sums = (first + race, first + race + overtime + max(confirm))
     usd = None if baseline is None else baseline.cost_usd
     latency = None if baseline is None or not baseline.latency_ms else baseline.latency_ms / 1000
     return Forecast(
@@ -109,6 +112,7 @@ def forecast(
         more=tuple((n, provable(n, alpha)) for n in (factor * 500 for factor in _MORE)),
         first_calls=first,
         race_calls=race,
+        overtime_calls=overtime,
         confirm_calls=confirm,
         usd=_times(sums, 0.0 if _is_free(project, champion) else usd),
         seconds=_times(sums, latency),
@@ -128,6 +132,17 @@ def race_calls(challengers: int, first_round: int, available: int) -> int:
         total += (runners + 1) * (count - before)
         before = count
     return total
+
+
+def overtime_calls(challengers: int, first_round: int, available: int, units: int) -> int:
+    """Return the calls of last rounds that are run again until the race has asked all it may."""
+    if not challengers:
+        return 0
+    runners, count = rounds(challengers, first_round, available)[-1]
+    most = count
+    while most < available and may_double(most, units):
+        most = min(2 * most, available)
+    return (runners + 1) * (most - count)
 
 
 def _second_tries(project: Project) -> int:

@@ -41,8 +41,6 @@ from penin_core.league.plans import (
     claim_for,
     continued,
     plan_confirmation,
-    why_not_worth,
-    worthwhile_gain,
 )
 from penin_core.omega.evidence import campaign_alpha, log_e_path, smallest_provable_gain
 from penin_core.omega.tuner import DEFAULTS
@@ -600,32 +598,6 @@ def test_what_was_not_measured_or_was_free_is_not_claimed_to_be_cheaper():
     )
     nothing = Measurement(U=0.5, C=0.5)
     assert claim_for(nothing, nothing) == "better"
-
-
-def test_a_gain_too_small_to_be_proved_is_not_worth_a_confirmation():
-    least = worthwhile_gain(500, 1)
-    assert least == pytest.approx(0.5 * 0.0807)
-    assert worthwhile_gain(3000, 1) == worthwhile_gain(2000, 1) < worthwhile_gain(2000, 5)
-    before = Measurement(U=0.5, C=0.5)
-    few = why_not_worth(Measurement(U=0.5 + least - 0.001, C=0.5, n_tasks=120), before, 1.0, 500, 1)
-    assert few == "a gain of 0.039 on 120 tasks, a confirmation takes 0.040"
-    assert why_not_worth(Measurement(U=0.541, C=0.5), before, 0.0, 500, 1) == ""
-    exactly, nothing = Measurement(U=least, C=0.5), Measurement(U=None, C=0.5)
-    assert why_not_worth(exactly, Measurement(U=0.0, C=0.5), 0.0, 500, 1) == ""
-    assert why_not_worth(exactly, nothing, 0.0, 500, 1) == ""
-    assert why_not_worth(nothing, Measurement(U=0.9, C=0.5), 0.0, 500, 1).startswith("a gain of -")
-
-
-def test_where_nothing_is_provable_only_half_of_all_there_is_is_worth_it():
-    assert worthwhile_gain(2, 1) == 0.5
-
-
-@pytest.mark.parametrize(("gained", "worth"), [(0.0099, False), (0.01, True)])
-def test_a_saving_too_small_to_matter_is_not_worth_a_confirmation(gained, worth):
-    old = Measurement(U=0.5, C=0.5, tokens_out=9)
-    said = why_not_worth(Measurement(U=0.5, C=0.4), old, gained, 500, 1)
-    few = f"L∞ rose by {gained:.3f}, a confirmation that it is cheaper takes 0.01"
-    assert said == ("" if worth else few)
 
 
 # How often equals are promoted

@@ -39,8 +39,8 @@ from penin_core.engine import budget
 from penin_core.forecast import forecast, race_calls
 from penin_core.league.campaign import Campaign, campaign_of, task_mark
 from penin_core.league.lineage import parent
-from penin_core.league.plans import worthwhile_gain
 from penin_core.league.promotion import promotion_body, utility_lost
+from penin_core.league.worth import worthwhile_gain
 from penin_core.ledger import artifacts, drafts
 from penin_core.ledger import champion as pointer_module
 from penin_core.ledger.artifacts import orphans, read_run

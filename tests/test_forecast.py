@@ -3,8 +3,9 @@
 import pytest
 
 from penin_core import Capabilities, Configuration, Price, ProviderRefused, SuiteError, Task
-from penin_core.forecast import MOST_FOR_POWER, Forecast, forecast, provable, race_calls
+from penin_core.forecast import Forecast, forecast, overtime_calls, provable, race_calls
 from penin_core.league.campaign import Campaign, closing, task_mark
+from penin_core.league.worth import MOST_FOR_POWER
 from penin_core.omega.evidence import campaign_alpha, smallest_provable_gain
 from penin_core.plugins import Plugins
 from penin_core.project import Project
@@ -67,6 +68,24 @@ def test_the_calls_of_a_race_are_those_of_its_rounds(challengers, first, availab
     assert race_calls(challengers, first, available) == calls
 
 
+@pytest.mark.parametrize(
+    ("challengers", "available", "units", "calls"),
+    [
+        # From 120 tasks to 240 and 480, for two and the champion; 960 are more than 500 units.
+        (8, 2000, 500, 3 * (480 - 120)),
+        (8, 300, 500, 3 * (300 - 120)),
+        (1, 2000, 500, 2 * 360),
+        (8, 2000, 239, 0),
+        (8, 120, 500, 0),
+        (0, 2000, 500, 0),
+    ],
+)
+def test_last_rounds_are_run_again_up_to_what_the_confirmation_would_ask(
+    challengers, available, units, calls
+):
+    assert overtime_calls(challengers, 30, available, units) == calls
+
+
 def test_what_is_provable_follows_from_tasks_and_alpha():
     assert provable(0, 0.025) is None
     assert provable(100, 0.025) == smallest_provable_gain(100, 0.025)
@@ -126,11 +145,12 @@ def test_least_and_most_calls_are_those_without_and_with_a_confirmation():
         more=(),
         first_calls=5,
         race_calls=70,
+        overtime_calls=20,
         confirm_calls=(900, 600),
         usd=None,
         seconds=None,
     )
-    assert told.calls == (75, 975)
+    assert told.calls == (75, 995)
 
 
 def test_money_and_time_follow_from_what_the_champion_took(tmp_path):

@@ -38,7 +38,15 @@ class Track:
         return [count for model, count in self.log if model == name]
 
 
-def run(table, first_round=10, tasks=TASKS, margin=0.05, champion=0.5, worth=lambda *_: ""):
+def run(
+    table,
+    first_round=10,
+    tasks=TASKS,
+    margin=0.05,
+    champion=0.5,
+    worth=lambda *_: "",
+    undecided=lambda *_: False,
+):
     """Race everybody in ``table``; return the track, the result and the finalist's name."""
     track, result, seen = Track({"champion": champion, **table}), RaceResult(), []
     asyncio.run(
@@ -51,6 +59,7 @@ def run(table, first_round=10, tasks=TASKS, margin=0.05, champion=0.5, worth=lam
             lambda_c=0.5,
             margin=margin,
             worth=worth,
+            undecided=undecided,
             watch=seen.append,
             result=result,
         )
@@ -169,6 +178,40 @@ def test_a_finalist_that_is_not_worth_a_confirmation_is_raced_out_and_the_next_m
     _, result, finalist = run(table, worth=worth)
     assert finalist == "b"
     assert named(table, result.raced_out) == {"a": "raced_out: too little"}
+
+
+@pytest.mark.parametrize(
+    ("enough", "asked", "finalist"),
+    [(80, [10, 40, 80], "c3"), (160, [10, 40, 80, 160], "c3"), (300, [10, 40, 80, 160, 200], None)],
+)
+def test_the_last_round_is_run_again_with_twice_the_tasks_while_it_is_undecided(
+    enough, asked, finalist
+):
+    def worth(found, before, gain):
+        return "" if found.n_tasks >= enough else f"too little on {found.n_tasks} tasks"
+
+    table = {f"c{n}": 0.6 + n / 100 for n in range(4)}
+    track, result, best = run(table, worth=worth, undecided=lambda *_: True)
+    assert best == finalist
+    assert track.rounds("champion") == asked
+    assert track.rounds("c3") == track.rounds("champion")
+    assert track.rounds("c1") == [10]
+    left = {"c2": "raced_out: place 2 of 2 in the last round"}
+    none = dict.fromkeys(("c2", "c3"), "raced_out: too little on 200 tasks")
+    out = named(table, result.raced_out)
+    assert {name: out[name] for name in out if name in ("c2", "c3")} == (left if best else none)
+
+
+def test_who_is_no_better_or_too_dear_is_not_asked_again():
+    table = {"worse": 0.4, "close": 0.6}
+    undecided = lambda found, champion: found.n_tasks < 80  # noqa: E731
+    track, result, best = run(table, worth=lambda *_: "too little", undecided=undecided)
+    assert best is None
+    assert (track.rounds("close"), track.rounds("worse")) == ([40, 80], [40])
+    assert "L∞" in named(table, result.raced_out)["worse"]
+    dear = {"dear": (0.9, 0.56), "close": (0.6, 0.5)}
+    track, _, _ = run(dear, worth=lambda *_: "too little", undecided=undecided)
+    assert (track.rounds("close"), track.rounds("dear")) == ([40, 80], [40])
 
 
 def test_a_challenger_that_cannot_be_measured_fails_and_the_race_goes_on():

@@ -58,6 +58,8 @@ def _in_words(found: dict[str, Any]) -> str:
     number = f"{found['t']}{', which stands open' if found['stands_open'] else ''}"
     few = "" if found["fresh"] >= MIN_CONFIRM else f"; a promotion needs {MIN_CONFIRM}"
     unit = "tasks" if found["clusters"] is None else f"different {clipped(found['clusters'], 40)!r}"
+    more = f", up to {found['overtime_calls']:,} more for a close one"
+    more = more if found["overtime_calls"] else ""
     shown = [
         line(
             "suite", f"{clipped(found['suite'], 40)}: {found['fresh']:,} fresh confirm tasks{few}"
@@ -69,7 +71,7 @@ def _in_words(found: dict[str, Any]) -> str:
             f"{sources(found['units'], found['clusters'])}",
         ),
         *lines("", (f"with {count:,} {unit} {_gain(gain)}" for count, gain in found["more"])),
-        line("calls", f"{found['race_calls']:,} to race {found['challengers']} challengers"),
+        line("calls", f"{found['race_calls']:,} to race {found['challengers']} challengers{more}"),
         line("", f"{early:,} to confirm where the proof comes early, {late:,} where none comes"),
     ]
     if found["first_calls"]:

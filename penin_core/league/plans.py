@@ -1,7 +1,4 @@
-"""The plan of a confirmation: all that is fixed, and stands in the ledger, before its first call.
-
-Also what decides whether a finalist is worth one: a confirmation spends alpha, whoever it is for.
-"""
+"""The plan of a confirmation: what is fixed, and in the ledger, before its first call."""
 
 from __future__ import annotations
 
@@ -37,13 +34,7 @@ RULES: Mapping[EvidenceMode, str] = {
 FURTHER = 100
 #: Planned looks rest on a limit law: on fewer units than this they are refused.
 LEAST_PLANNED = 300
-#: A finalist must gain this share of the smallest provable gain in the race to be confirmed.
-WORTH = 0.5
-#: A cheaper finalist must gain this much L∞ in the race, half of what the rule starts with.
-WORTH_LINF = 0.01
 _BATCH = 50
-#: Computing the power of more tasks takes long and changes little.
-_MOST_FOR_POWER = 2000
 
 
 @dataclass(frozen=True)
@@ -263,27 +254,3 @@ def _provable_saving(finalist: Measurement, champion: Measurement) -> float:
 
 def _tokens(measurement: Measurement) -> int:
     return measurement.tokens_in + measurement.tokens_out
-
-
-def worthwhile_gain(units: int, t: int) -> float:
-    """Return the race gain below which the t-th confirmation on so many units is not worth it.
-
-    Raises: ValueError for arguments that ``smallest_provable_gain`` refuses.
-    """
-    least = smallest_provable_gain(min(units, _MOST_FOR_POWER), campaign_alpha(t))
-    return WORTH * (1.0 if least is None else least)
-
-
-def why_not_worth(
-    finalist: Measurement, champion: Measurement, gained: float, units: int, t: int
-) -> str:
-    """Return in words why the t-th confirmation on so many units is not worth it; empty if it is.
-
-    ``gained`` is what the finalist gained in L∞ in the race.
-    """
-    if claim_for(finalist, champion) == "cheaper":
-        few = f"L∞ rose by {gained:.3f}, a confirmation that it is cheaper takes {WORTH_LINF}"
-        return few if gained < WORTH_LINF else ""
-    gain, least = (finalist.U or 0.0) - (champion.U or 0.0), worthwhile_gain(units, t)
-    few = f"a gain of {gain:.3f} on {finalist.n_tasks} tasks, a confirmation takes {least:.3f}"
-    return few if gain < least else ""

@@ -18,6 +18,8 @@ from penin_core.records import Candidate, Evaluation, Measurement, Task
 Watch = Callable[[Evaluation], None]
 #: Finalist, champion and the gain in L∞ -> why a confirmation is not worth it, empty if it is.
 Worth = Callable[[Measurement, Measurement, float], str]
+#: Finalist and champion -> whether more tasks may still show that a confirmation is worth it.
+Undecided = Callable[[Measurement, Measurement], bool]
 #: The last round asks at least so many times the tasks of the first.
 LAST_ROUND = 4
 #: Told, after a round, how the champion did in it, and who has dropped out so far and why.
@@ -48,15 +50,18 @@ async def race(
     worth: Worth,
     watch: Watch,
     result: RaceResult,
+    undecided: Undecided = lambda found, champion: False,
     ranked_out: Ranked = lambda champion, out: None,
 ) -> None:
     """Halve the field on growing numbers of tasks; rank by L∞ over utility and cost only.
 
     Of the last two, the better one goes on that ranks above the champion on the same tasks, costs
-    no more than the margin allows, and is ``worth`` a confirmation: otherwise there is nothing to
-    confirm. ``result`` is filled as the race goes, so that what is known survives when money or
+    no more than the margin allows, and is ``worth`` a confirmation. Where that alone stops both and
+    is ``undecided``, the last round is run again with twice the tasks. Otherwise there is nothing
+    to confirm. ``result`` is filled as the race goes, so that what is known survives when money or
     time end it.
     """
+    judge = _Judge(lambda_c, margin, worth, undecided)
     runners, count = list(challengers), 0
     while runners:
         count = tasks_of_round(len(runners), count, first_round, len(tasks))
@@ -71,15 +76,10 @@ async def race(
         result.gains |= {key: value - least for key, value in linf.items()}
         ranked = sorted(runners, key=lambda c: (-linf[c.hash], c.hash))
         if len(ranked) <= 2 and count >= min(LAST_ROUND * first_round, len(tasks)):
-            _choose(result, ranked, reference, lambda_c, margin, worth)
-            ranked_out(reference, dict(result.raced_out))
-            break
-        keep = len(ranked) if len(ranked) <= 2 else len(ranked) // 2
-        for place, candidate in enumerate(ranked[keep:], keep + 1):
-            reason = f"raced_out: place {place} of {len(ranked)} after {len(seen)} tasks"
-            result.raced_out[candidate.hash] = reason
+            runners = _choose(result, ranked, reference, judge, more=count < len(tasks))
+        else:
+            runners = _halve(result, ranked, count)
         ranked_out(reference, dict(result.raced_out))
-        runners = ranked[:keep]
 
 
 def tasks_of_round(runners: int, before: int, first_round: int, available: int) -> int:
@@ -109,37 +109,64 @@ def race_linf(measured: Measurement, lambda_c: float) -> float:
     )
 
 
+def _halve(result: RaceResult, ranked: Sequence[Candidate], count: int) -> list[Candidate]:
+    """Return the better half, or both of the last two."""
+    keep = len(ranked) if len(ranked) <= 2 else len(ranked) // 2
+    for place, candidate in enumerate(ranked[keep:], keep + 1):
+        reason = f"raced_out: place {place} of {len(ranked)} after {count} tasks"
+        result.raced_out[candidate.hash] = reason
+    return list(ranked[:keep])
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """What speaks against a confirmation."""
+
+    lambda_c: float
+    margin: float
+    worth: Worth
+    undecided: Undecided
+
+    def bars(self, found: Measurement, reference: Measurement) -> str:
+        """Return in words why the candidate is no better than the champion; empty if it is."""
+        linf, least = race_linf(found, self.lambda_c), race_linf(reference, self.lambda_c)
+        cost, most = found.C or 0.0, (reference.C or 0.0) + self.margin
+        if linf <= least:
+            return f"L∞ {linf:.3f}, the champion has {least:.3f}"
+        return f"cost {cost:.3f}, at most {most:.3f} is allowed" if cost > most else ""
+
+    def objects(self, found: Measurement, reference: Measurement) -> str:
+        """Return in words what speaks against a confirmation; empty if nothing does."""
+        gained = race_linf(found, self.lambda_c) - race_linf(reference, self.lambda_c)
+        return self.bars(found, reference) or self.worth(found, reference, gained)
+
+    def hesitates(self, found: Measurement, reference: Measurement) -> bool:
+        """Return whether more tasks may take back the objection."""
+        return not self.bars(found, reference) and self.undecided(found, reference)
+
+
 def _choose(
     result: RaceResult,
     ranked: Sequence[Candidate],
     reference: Measurement,
-    lambda_c: float,
-    margin: float,
-    worth: Worth,
-) -> None:
-    """Make the best candidate finalist against whom nothing speaks."""
+    judge: _Judge,
+    *,
+    more: bool,
+) -> list[Candidate]:
+    """Make the best candidate finalist against whom nothing speaks; return who goes on instead.
+
+    That is nobody where there is a finalist, or where there are no ``more`` tasks.
+    """
+    found = {candidate.hash: result.measured[candidate.hash] for candidate in ranked}
+    against = {key: judge.objects(of, reference) for key, of in found.items()}
+    result.finalist = next((c for c in ranked if not against[c.hash]), None)
+    more = more and result.finalist is None
+    staying = [c for c in ranked if more and judge.hesitates(found[c.hash], reference)]
     for place, candidate in enumerate(ranked, 1):
-        found = result.measured[candidate.hash]
-        why_not = f"place {place} of {len(ranked)} in the last round"
-        if result.finalist is None:
-            why_not = _objection(found, reference, lambda_c, margin, worth)
-        if why_not:
-            result.raced_out[candidate.hash] = f"raced_out: {why_not}"
-        else:
-            result.finalist = candidate
-
-
-def _objection(
-    found: Measurement, reference: Measurement, lambda_c: float, margin: float, worth: Worth
-) -> str:
-    """Return what speaks against a confirmation, in words; empty if nothing does."""
-    linf, least = race_linf(found, lambda_c), race_linf(reference, lambda_c)
-    cost, most = found.C or 0.0, (reference.C or 0.0) + margin
-    if linf <= least:
-        return f"L∞ {linf:.3f}, the champion has {least:.3f}"
-    if cost > most:
-        return f"cost {cost:.3f}, at most {most:.3f} is allowed"
-    return worth(found, reference, linf - least)
+        if candidate is not result.finalist and candidate not in staying:
+            why = against[candidate.hash] or f"place {place} of {len(ranked)} in the last round"
+            result.raced_out[candidate.hash] = f"raced_out: {why}"
+    return staying
 
 
 async def _measured(
