@@ -11,7 +11,18 @@ from .contracts import Evaluator
 from .correcting import asked_again, autocorrection, complaints, well_formed
 from .errors import ProviderError
 from .grading import metric_of, metrics_of, prepare
-from .measuring import AXES, Answer, Blame, Probe, excess, row_of, summarize, tasks_for, unit
+from .measuring import (
+    AXES,
+    SPECIAL_SPLITS,
+    Answer,
+    Blame,
+    Probe,
+    excess,
+    row_of,
+    summarize,
+    tasks_for,
+    unit,
+)
 from .records import Axis, AxisResult, Candidate, Completion, Measurement, Request, Task, TaskRow
 from .rendering import draw_seed, render
 from .stated import asking, read_stated
@@ -109,11 +120,7 @@ class TaskBattery:
             ],
             answers,
         )
-        for probe in probes:
-            probe.fill([grades[probe.task.id, request.key] for request in probe.requests])
-        await self._judge(probes)
-        for probe in probes:
-            probe.settle(self._known_score(probe))
+        await self._score(probes, grades)
         of: dict[str, list[Probe]] = {}
         for probe in probes:
             of.setdefault(probe.task.id, []).append(probe)
@@ -124,11 +131,20 @@ class TaskBattery:
         dropped = {name for r in plain for name in getattr(answers[r.key], "dropped", ())}
         further = excess(rows, model.config.max_tokens)
         if "S" in wanted:
-            first = [(task, written.get(id(task)) or self._request(model, task)) for task in deep]
+            ordinary = [task for task in deep if task.split not in SPECIAL_SPLITS]
+            first = [(t, written.get(id(t)) or self._request(model, t)) for t in ordinary]
             further |= autocorrection(await self._second_tries(first, grades))
         hint = _first_hint(answers[r.key] for r in plain)
         about = tuple(sorted(dropped)), further, hint
         return summarize(rows, probes, evaluators, self.suite.hash, *about)
+
+    async def _score(self, probes: Sequence[Probe], grades: Grades) -> None:
+        """Give the probes their answers and what judges say of them, and let them be scored."""
+        for probe in probes:
+            probe.fill([grades[probe.task.id, request.key] for request in probe.requests])
+        await self._judge(probes)
+        for probe in probes:
+            probe.settle(self._known_score(probe))
 
     def _formed(self, task: Task, answer: Answer, probes: Sequence[Probe]) -> TaskRow:
         """Return the row of a task, which also says whether the answer has the right form."""

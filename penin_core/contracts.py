@@ -44,9 +44,9 @@ Steps = Generator[Call | Wait | Progress, Any, Any]
 
 
 class ComponentOptions(BaseModel):
-    """A component's table in ``penin.toml``; an unknown key is an error."""
+    """A component's table in ``penin.toml``; an unknown key, NaN or infinity is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Component(ABC):  # noqa: B024 - each kind adds its own abstract methods

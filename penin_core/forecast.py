@@ -148,7 +148,7 @@ def overtime_calls(challengers: int, first_round: int, available: int, units: in
 def _second_tries(project: Project) -> int:
     """Return how many tasks one candidate is asked again at most, for the form of its answers."""
     evaluators = project.evaluators()
-    return sum(demanded(task, evaluators) for task in whole(project.suite, ())[1])
+    return sum(demanded(task, evaluators) for task in subset(project.suite))
 
 
 def _times(calls: tuple[int, int], each: float | None) -> tuple[float, float] | None:

@@ -12,6 +12,10 @@ from .suites import Suite
 
 #: A champion is searched and proved on these: without a grade their tasks count as lost.
 GRADED: tuple[Split, ...] = ("select", "confirm")
+REMEDY = (
+    'give each an "expected", or a "metric" that the suite names and that can grade it; or take it '
+    "out of these splits"
+)
 _SHOWN = 5
 
 
@@ -50,22 +54,30 @@ def metric_of(task: Task, metrics: Sequence[Evaluator]) -> Evaluator | None:
     return named
 
 
+def ungraded(suite: Suite, evaluators: Iterable[Evaluator]) -> list[str]:
+    """Return the ids of the tasks to search or to confirm on that no metric can grade.
+
+    Raises:
+        EvaluationFailed: a metric failed, or a task names one that the suite lacks.
+    """
+    metrics = metrics_of(evaluators)
+    prepare(suite, metrics)
+    tasks = (task for task in suite.tasks if task.split in GRADED)
+    return [task.id for task in tasks if metric_of(task, metrics) is None]
+
+
 def require_graded(suite: Suite, evaluators: Iterable[Evaluator]) -> None:
     """Refuse a suite with tasks to search or to confirm on that no metric can grade.
 
     Raises:
         SuiteError: there are such tasks; the message names the first.
-        EvaluationFailed: a metric failed, or a task names one that the suite lacks.
+        EvaluationFailed: as ``ungraded``.
     """
-    metrics = metrics_of(evaluators)
-    prepare(suite, metrics)
-    tasks = [task for task in suite.tasks if task.split in GRADED]
-    ungraded = [task.id for task in tasks if metric_of(task, metrics) is None]
-    if ungraded:
-        shown = ", ".join(map(repr, ungraded[:_SHOWN])) + (", ..." * (len(ungraded) > _SHOWN))
+    if found := ungraded(suite, evaluators):
+        shown = ", ".join(map(repr, found[:_SHOWN])) + (", ..." * (len(found) > _SHOWN))
         raise SuiteError(
-            f"no metric of suite {suite.definition.name!r} can grade {len(ungraded)} of its "
-            f"{len(tasks)} {' and '.join(GRADED)} tasks: {shown}",
-            hint='give each an "expected", or a "metric" that the suite names and that can grade '
-            "it; or take it out of these splits",
+            f"no metric of suite {suite.definition.name!r} can grade {len(found)} of its "
+            f"{sum(task.split in GRADED for task in suite.tasks)} {' and '.join(GRADED)} tasks: "
+            f"{shown}",
+            hint=REMEDY,
         )

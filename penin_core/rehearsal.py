@@ -19,13 +19,13 @@ from penin_core.errors import SuiteError
 from penin_core.league.campaign import in_order
 from penin_core.league.confirmation import confirm
 from penin_core.league.decision import decide
-from penin_core.league.plans import Plan
+from penin_core.league.plans import LEAST_PLANNED, Plan, ends_of
 from penin_core.measuring import require_answers
 from penin_core.omega.evidence import campaign_alpha
-from penin_core.records import Candidate, GuardResult, Measurement, Task, TaskRow
+from penin_core.records import Candidate, GuardResult, Measurement, Split, Task, TaskRow
 from penin_core.rendering import draw_seed
 from penin_core.settings import EvolveSettings, Margins
-from penin_core.suites import MIN_CONFIRM
+from penin_core.suites import MIN_CONFIRM, Suite
 
 REPEATS = 3
 #: The rule on point values passes whatever gains at all: only the evidence stands in the way.
@@ -56,6 +56,39 @@ class Rehearsed:
     gain: float
     varies: float
     alpha: float
+
+
+def require_rehearsable(suite: Suite, settings: EvolveSettings) -> None:
+    """Refuse, before anything is asked, a rehearsal of what no cycle would do.
+
+    Raises:
+        SuiteError: there are fewer than 100 select tasks; or too few units of evidence, among them
+            or among the confirm tasks, for planned looks.
+    """
+    column = suite.definition.clusters
+    _require_units(suite.split("select"), settings, column)
+    if settings.evidence == "horizon":
+        _require_units(suite.split("confirm"), settings, column, "confirm")
+
+
+def _require_units(
+    tasks: Sequence[Task], settings: EvolveSettings, column: str | None, split: Split = "select"
+) -> None:
+    if settings.evidence == "horizon":
+        units = len(ends_of(in_order(tasks, column, 0)[: settings.confirm_max], column))
+        if units < LEAST_PLANNED:
+            many = "tasks" if column is None else "clusters"
+            raise SuiteError(
+                f'evidence = "horizon" takes at least {LEAST_PLANNED} {many}, and one '
+                f"confirmation on {split} tasks would have {units}",
+                hint='set evidence = "anytime" in [evolve], which holds with any number; or add '
+                f"{split} tasks, and look at confirm_max",
+            )
+    if len(tasks) < MIN_CONFIRM:
+        raise SuiteError(
+            f"{len(tasks)} {split} tasks are too few to rehearse on, {MIN_CONFIRM} are needed",
+            hint=f"add {split} tasks",
+        )
 
 
 async def repeated(
@@ -93,13 +126,9 @@ async def rehearse(
     The gain is given by turning answers that are not perfect, at random, into perfect ones.
 
     Raises:
-        SuiteError: there are fewer than 100 tasks, or the champion is too good to gain so much.
+        SuiteError: as ``require_rehearsable``; or the champion is too good to gain so much.
     """
-    if len(tasks) < MIN_CONFIRM:
-        raise SuiteError(
-            f"{len(tasks)} select tasks are too few to rehearse on, {MIN_CONFIRM} are needed",
-            hint="add select tasks",
-        )
+    _require_units(tasks, settings, cluster)
     share = _share_to_lift(answers, gain)
     rng, promoted = np.random.default_rng(seed), 0
     alpha = campaign_alpha(1)

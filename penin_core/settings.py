@@ -119,9 +119,9 @@ class EvolveSettings(Record):
 
 
 class BudgetSettings(Record):
-    """Money of one UTC day, and the time of one cycle."""
+    """Money of one UTC day, and the time of one command."""
 
-    daily_usd: float = Field(default=5.0, ge=0.0)
+    daily_usd: float = Field(default=5.0, ge=0.0, le=1e9)
     time: str = "30m"
 
 

@@ -31,6 +31,7 @@ from penin_core.state import exclusive
 
 ROOT = Path(__file__).parent.parent
 TASKS = 1200
+SPLITS = ("confirm", "select")
 ESCAPE = "\x1b[31m"
 
 PUPIL = '''
@@ -127,14 +128,18 @@ def task(number):
     return {"id": f"t{number}", "input": text, "expected": colour, "split": split}
 
 
+def written(folder, tasks):
+    """Write a project with these tasks, and return its folder."""
+    (folder / "pupil.py").write_text(PUPIL)
+    (folder / "penin.toml").write_text(SETTINGS)
+    (folder / "tasks.jsonl").write_text("\n".join(map(json.dumps, tasks)))
+    return folder
+
+
 @pytest.fixture(scope="module")
 def evolved(tmp_path_factory):
     """A project after one cycle, and what that cycle said."""
-    folder = tmp_path_factory.mktemp("project")
-    (folder / "pupil.py").write_text(PUPIL)
-    (folder / "penin.toml").write_text(SETTINGS)
-    lines = (json.dumps(task(number)) for number in range(TASKS))
-    (folder / "tasks.jsonl").write_text("\n".join(lines))
+    folder = written(tmp_path_factory.mktemp("project"), map(task, range(TASKS)))
     said = call("evolve", "--config", folder / "penin.toml", "--seed", 1)
     assert said.code == 0, said.err
     return folder, said
@@ -224,7 +229,29 @@ def test_a_first_dry_run_says_that_no_champion_was_made_and_what_is_next(project
     assert last.strip() == "penin evolve without --dry-run, which proposes and proves anew"
     assert "uses up confirm tasks like any cycle" in said.err
     assert "penin evolve --plan forecasts and asks nothing" in said.err
+    assert "if this dry run proves a gain" not in said.err
     assert "there is no champion yet" in project("champion", *there).err
+
+
+def test_a_dry_run_that_uses_up_the_last_tasks_leaves_nobody_in_a_circle(tmp_path):
+    folder = written(tmp_path, [{**task(n), "split": SPLITS[n < 60]} for n in range(210)])
+    there = ("--config", folder / "penin.toml")
+    dry = call("evolve", "--dry-run", "--n", 2, *there)
+    assert dry.code == 0, dry.err
+    assert "up to 150 of the 150 fresh confirm tasks are used up" in dry.err
+    *_, add, again = dry.out.splitlines()
+    assert add.strip() == "add confirm tasks: 0 fresh ones are left, a promotion needs 100"
+    assert again.strip() == "penin evolve without --dry-run, which proposes and proves anew"
+    with WORMLedger(folder / ".penin" / "ledger.db") as ledger:
+        run_id = ledger.runs(limit=1)[0]["id"]
+    refused = call("promote", run_id, *there)
+    assert refused.code == 1
+    assert "it was a dry run, and there is no champion yet" in refused.err
+    assert "penin evolve, without --dry-run, makes the first champion" in refused.err
+    written(tmp_path, [{**task(n), "split": SPLITS[n < 60]} for n in range(360)])
+    said = call("evolve", "--n", 2, *there)
+    assert said.code == 0, said.err
+    assert said.out.startswith("PROMOTED")
 
 
 @pytest.mark.parametrize("verdict", ["canary", "rollback", "fail"])
@@ -640,6 +667,17 @@ def test_a_rehearsal_of_equals_and_of_a_gain(project):
     found = project("selftest", "power", "--gain", 0.01, "--trials", 20, "--repeats", 2, "--json")
     assert (found.code, found.json["trials"]) == (0, 20), found.err
     assert sqlite_count(project) == kinds
+
+
+def test_planned_looks_that_no_cycle_would_take_are_not_rehearsed(tmp_path):
+    folder = written(tmp_path, [{**task(n), "split": SPLITS[n < 120]} for n in range(420)])
+    with (folder / "penin.toml").open("a") as file:
+        file.write('[evolve]\nevidence = "horizon"\n')
+    said = call("selftest", "aa", "--trials", 20, "--config", folder / "penin.toml")
+    assert said.code == 2
+    assert 'evidence = "horizon" takes at least 300 tasks' in said.err
+    assert "one confirmation on select tasks would have 120" in said.err
+    assert not (folder / ".penin").exists()
 
 
 def sqlite_count(project):

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from penin_core.cli import init, run
+from penin_core.ledger.store import WORMLedger
 from penin_core.settings import load_settings
 from penin_core.testing.fakes import write_distribution
 
@@ -118,6 +119,19 @@ def test_an_existing_file_is_kept_unless_forced(folder, penin):
     assert (folder / "penin.toml").read_text() == "# mine\n"
     assert penin("init", "--tasks", tasks, *ECHO, "--no-measure", "--force").code == 0
     assert load_settings().champion.provider == "echo"
+
+
+def test_a_ledger_that_exists_is_pointed_out_for_its_champion_stays(folder, penin):
+    tasks = write_tasks(folder / "tasks.jsonl")
+    first = penin("init", "--tasks", tasks, *ECHO, "--no-measure")
+    assert "ledger" not in first.out
+    (folder / ".penin").mkdir(exist_ok=True)
+    with WORMLedger(folder / ".penin" / "ledger.db") as ledger:
+        ledger.record_event("CONFIRM", {"t": 1})
+    said = penin("init", "--tasks", tasks, *ECHO, "--no-measure", "--force")
+    assert "its champion, threshold and costs stay; begin anew with --state-dir" in said.out
+    again = penin("init", "--tasks", tasks, *ECHO, "--no-measure", "--force", "--json")
+    assert json.loads(again.out)["recorded"] is True
 
 
 def test_config_says_where_the_file_goes_and_tasks_are_found_from_there(folder, penin):

@@ -67,7 +67,32 @@ def test_what_may_be_a_mistake_is_noted(rows, tmp_path, capsys):
         "line 3 names 'k' more than once; the last value counts",
         "line 3 names 'input' more than once; the last value counts",
         "task 'b' has an empty input",
+        "1 task, 'a' first, without 'expected' and 'metric': only a metric of your own could "
+        "grade them",
     ]
+
+
+def test_tasks_that_no_metric_of_their_suite_can_grade_are_named(rows, tmp_path, capsys):
+    given = [{"id": f"t{n}", "input": f"question {n}", "expected": "x"} for n in range(30)]
+    del given[4]["expected"], given[9]["expected"]
+    rows("t.jsonl", *(row | {"split": ("select", "confirm")[n % 2]} for n, row in enumerate(given)))
+    (tmp_path / "penin.toml").write_text('[suite]\ntasks = "t.jsonl"\nmetrics = ["exact_match"]\n')
+    assert run(["tasks", "check", "t.jsonl"]) == 1
+    said = capsys.readouterr().out
+    assert "no metric  line 5: task 't4'\n           line 10: task 't9'\n" in said
+    assert 'give each an "expected", or a "metric" that the suite names' in said
+    assert run(["tasks", "check", "t.jsonl", "--json"]) == 1
+    data = json.loads(capsys.readouterr().out)
+    assert data["ungraded"] == [{"task": "t4", "line": 5}, {"task": "t9", "line": 10}]
+    assert data["notes"] == []
+
+
+def test_a_file_of_no_suite_may_be_graded_by_metrics_that_are_not_known_yet(rows, capsys):
+    rows("t.jsonl", {"id": "a", "input": "x"}, {"id": "b", "input": "y", "metric": "mine"})
+    assert run(["tasks", "check", "t.jsonl", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["ungraded"] == []
+    assert [note.split(",")[0] for note in data["notes"]] == ["1 task"]
 
 
 def test_a_file_that_is_not_there_is_one_clear_error(rows, capsys):
@@ -103,7 +128,10 @@ def test_tasks_of_one_cluster_stay_in_one_split(rows, tmp_path):
 
 
 def test_a_file_is_checked_as_its_clusters_divide_it(rows, tmp_path, capsys):
-    given = [{"id": f"t{n}", "input": f"question {n}", "doc": f"d{n % 12}"} for n in range(120)]
+    given = [
+        {"id": f"t{n}", "input": f"question {n}", "expected": "x", "doc": f"d{n % 12}"}
+        for n in range(120)
+    ]
     rows("t.jsonl", *given)
     assert run(["tasks", "split", "t.jsonl", "--output", "n.jsonl", "--clusters", "doc"]) == 0
     splits = Counter(task.split for task in read_tasks(tmp_path / "n.jsonl"))

@@ -76,6 +76,13 @@ def test_a_second_call_that_fails_says_nothing():
     assert "autocorrection" not in measure(alone, [task(0)]).raw["S"]
 
 
+def test_special_splits_are_not_asked_again():
+    model = Model({"q0": "no", "q1": "no", "q2": "no"}, {"q0": "7"})
+    special = [task(1, split="composed"), task(2, split="ood")]
+    assert measure(model, [task(0), *special]).raw["S"]["autocorrection"] == 1.0
+    assert len(model.retries) == 1
+
+
 def test_an_object_is_demanded_where_one_is_expected_and_nothing_elsewhere():
     evaluators = (ExactMatch(), FieldF1(), Agreement())
     model = Model({"q0": "a: 1", "q1": "plain"}, {"q0": '{"a": 2}'})

@@ -1060,8 +1060,8 @@ def test_small_losses_of_utility_do_not_add_up_beyond_the_margin(tmp_path):
         for n, (before, after) in enumerate([(0.8, 0.77), (0.7, 0.75), (0.75, 0.74)]):
             run = {**plain_run(f"c-{n}"), "u_score": after, "detail": {"before": {"U": before}}}
             ledger.record_run(run)
-            body = {**promotion_body(CHAMPION.model_dump(mode="json"), f"c-{n}", previous)}
-            ledger.record_event("PROMOTE", body)
+            config = {**CHAMPION.model_dump(mode="json"), "system": f"skill=0.6 number {n}"}
+            ledger.record_event("PROMOTE", promotion_body(config, f"c-{n}", previous))
             previous = champions(ledger)[-1]
         assert utility_lost(ledger) == pytest.approx(0.04)
         lab.project.league(ledger).rollback("c-1")

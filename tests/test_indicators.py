@@ -205,6 +205,38 @@ def test_repetition_and_excess_are_loud():
     assert phi(long, champion, **EVEN) == caos(silence=1 - 0.25 * 0.4)
 
 
+@pytest.mark.parametrize(
+    ("once", "again"),
+    [
+        ("今天天气很好我们去公园散步", "今天天气很好今天天气很好今天天气很好"),
+        ("วันนี้อากาศดีมากเราไปเดินเล่น", "วันนี้อากาศดีวันนี้อากาศดีวันนี้อากาศดี"),
+        ("きょうはさんぽにいきました", "さんぽにいきますさんぽにいきますさんぽにいきます"),
+    ],
+)
+def test_repetition_is_heard_in_scripts_without_spaces(once, again):
+    champion = answered(["a"])
+    assert phi(answered([once]), champion, **EVEN) == caos()
+    letters = len(again) - 8 + 1
+    third = len(again) // 3
+    loud = caos(silence=1 - 0.25 * (1 - third / letters))
+    assert phi(answered([again]), champion, **EVEN) == loud
+
+
+def test_sr_is_about_the_graded_answers_to_ordinary_tasks():
+    plain = [row(n, float(n % 3 > 0), confidence=0.9 - 0.5 * (n % 3 == 0)) for n in range(9)]
+    strange = [
+        row(9, 0.0, confidence=0.99, split="ood"),
+        row(10, 0.0, confidence=0.99, split="composed"),
+        row(11, None, confidence=0.99),
+    ]
+    raw = {"S": {"ece": 0.2, "autocorrection": 0.5}}
+    alone = Measurement(rows=tuple(plain), raw=raw)
+    among = Measurement(rows=(*plain, *strange), raw=raw)
+    found = sr(alone, ethics_ok=True)
+    assert found == pytest.approx(3 / (1 / 0.8 + 1 / 0.5 + 1))
+    assert sr(among, ethics_ok=True) == found
+
+
 def test_sr_is_missing_where_no_correction_was_measured_and_zero_after_an_ethics_veto():
     assert sr(answered(["yes", "no"]), ethics_ok=True) is None
     assert sr(answered(["yes", "no"]), ethics_ok=False) == 0.0

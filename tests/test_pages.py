@@ -659,6 +659,24 @@ def test_a_damaged_file_of_a_run_is_named_in_red_and_not_shown(tmp_path):
     assert "Answers side by side" not in page
 
 
+def test_what_was_written_after_the_verification_is_not_said_to_be_verified(tmp_path):
+    recorded = Recorded(tmp_path)
+    views = recorded.views()
+    assert "is not verified yet" not in said(views.overview().body)
+    views.checker._next = float("inf")
+    with recorded.ledger() as ledger:
+        ledger.record_event("TUNE", {"param_version": 2, "params": dict(DEFAULTS)})
+    page = said(views.overview().body)
+    assert "The ledger verifies: 6 entries" in page
+    assert "Something was written since then that is not verified yet" in page
+    views.checker._next = 0.0
+    views.overview()
+    views.checker.wait()
+    page = said(views.overview().body)
+    assert "The ledger verifies: 7 entries" in page
+    assert "is not verified yet" not in page
+
+
 def test_a_file_that_is_no_ledger_leaves_what_the_pointer_says(tmp_path):
     recorded = Recorded(tmp_path)
     (tmp_path / "ledger.db").write_bytes(

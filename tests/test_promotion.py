@@ -294,6 +294,29 @@ def test_a_rollback_to_a_run_needs_one_that_was_champion(league):
     assert league.rollback("run-first").config["model"] == "first"
 
 
+def test_the_champion_is_not_moved_to_where_it_is(league):
+    run_id = league.promote(add_run(league, "run-b", config_of("b"))).run_id
+    before = kinds(league)
+    with pytest.raises(StateError, match="run-b has the configuration of the present one"):
+        league.rollback(run_id)
+    for options in ({}, {"force": True, "reason": "again"}):
+        with pytest.raises(PromotionRefused, match=r"its configuration is the champion's$"):
+            league.promote(run_id, **options)
+    assert kinds(league) == before
+    assert league.quarantined() == frozenset()
+
+
+def test_a_dry_run_before_the_first_champion_says_what_makes_one(tmp_path):
+    with WORMLedger(tmp_path / "ledger.db") as ledger:
+        empty = LeagueOrchestrator(tmp_path, ledger)
+        run_id = add_run(empty, "run-b", config_of("b"), dry_run=True)
+        with pytest.raises(
+            StateError, match="it was a dry run, and there is no champion"
+        ) as caught:
+            empty.promote(run_id, force=True, reason="now")
+        assert "penin evolve, without --dry-run, makes the first champion" in caught.value.hint
+
+
 def test_what_becomes_of_a_champion_is_a_lesson_for_the_tuner(league):
     tuner = OnlineTuner(warmup=0)
     tuner.update(0.0, {"tau": 1.0})

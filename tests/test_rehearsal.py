@@ -6,11 +6,12 @@ import math
 import numpy as np
 import pytest
 
-from penin_core import SuiteError, Task, TaskRow
-from penin_core.rehearsal import bounds, rehearse
-from penin_core.settings import EvolveSettings
+from penin_core import Suite, SuiteError, Task, TaskRow
+from penin_core.rehearsal import bounds, rehearse, require_rehearsable
+from penin_core.settings import EvolveSettings, SuiteDefinition
 
 SETTINGS = EvolveSettings(confirm_min=100, confirm_max=200)
+PLANNED = EvolveSettings(confirm_min=100, confirm_max=300, evidence="horizon")
 
 
 def tasks(count, **fields):
@@ -50,9 +51,26 @@ def test_a_large_true_gain_is_promoted_and_a_small_one_seldom():
 
 
 def test_planned_looks_are_rehearsed_where_the_settings_say_so():
-    settings = EvolveSettings(confirm_min=100, confirm_max=200, evidence="horizon")
-    assert rehearsed(answers(200), 200, gain=0.3, settings=settings).promoted >= 57
-    assert rehearsed(answers(200), 200, settings=settings).promoted < 8
+    assert rehearsed(answers(300), 300, gain=0.3, settings=PLANNED).promoted >= 57
+    assert rehearsed(answers(300), 300, settings=PLANNED).promoted < 8
+
+
+def test_planned_looks_are_refused_where_a_cycle_would_refuse_them():
+    too_few = 'evidence = "horizon" takes at least 300 tasks'
+    with pytest.raises(SuiteError, match=f"{too_few}, and one confirmation on select tasks would"):
+        rehearsed(answers(299), 299, settings=PLANNED)
+    definition = SuiteDefinition(name="s", metrics=("exact_match",))
+    for select, confirm, split in ((299, 400, "select"), (400, 299, "confirm")):
+        found = tasks(400)
+        asked = [
+            *found[:select],
+            *(task.model_copy(update={"split": "confirm"}) for task in found[:confirm]),
+        ]
+        suite = Suite(definition, tuple(asked))
+        with pytest.raises(SuiteError, match=f"on {split} tasks would have 299") as caught:
+            require_rehearsable(suite, PLANNED)
+        assert f"or add {split} tasks" in caught.value.hint
+        require_rehearsable(suite, SETTINGS)
 
 
 def test_answers_that_never_vary_promote_nothing():

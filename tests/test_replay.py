@@ -382,6 +382,49 @@ def test_a_guard_that_is_gone_is_taken_as_recorded_and_noted(lab):
     assert found.notes == ("guard 'patient' is not installed; its answer is taken as recorded",)
 
 
+def test_a_reason_in_other_words_is_noted_and_what_it_says_still_counts(lab):
+    def worded(ok, reason, n):
+        class Reworded(Patient):
+            def check(self, evidence):
+                details = {"n": n, "gate": {"reason": reason, "value": 1.0}}
+                return GuardResult(guard=self.name, ok=ok, reason=reason, details=details)
+
+        return Reworded()
+
+    def asked(guard):
+        def make(name):
+            return guard if name == "patient" else lab.guard(name)
+
+        return replay(lab.state, lab.ledger, lab.promoted, make)
+
+    details = {"n": 1.5, "gate": {"reason": "why not", "value": 1.0}}
+    with lab.tampered(edited("gates.json", 2, "details", value=details)):
+        found = asked(worded(True, "because", 1.5))
+        assert found.notes == (
+            "reason of guard 'patient' is worded otherwise: recorded 'why not', derived 'because'",
+            "details of guard 'patient' is worded otherwise",
+        )
+        for other in (worded(False, "why not", 1.5), worded(True, "why not", 2.5)):
+            with pytest.raises(LedgerInvalid, match="of guard 'patient' differs"):
+                asked(other)
+        with pytest.raises(LedgerInvalid, match="reason of guard 'patient' differs"):
+            asked(worded(True, "", 1.5))
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "noted"),
+    [
+        ("gates.json", (0, "reason"), ["reason of guard 'sigma' is worded otherwise"]),
+        ("gates.json", (0, "details", "ece", "reason"), ["details of guard 'sigma' is worded"]),
+    ],
+)
+def test_the_words_of_an_older_version_are_no_difference(lab, name, path, noted):
+    with lab.tampered(edited(name, *path, value="said otherwise in those days")):
+        found = lab.replay()
+    assert found.verdict == "promote"
+    assert [note[: len(start)] for note, start in zip(found.notes, noted, strict=True)] == noted
+
+
 def test_a_guard_that_answers_otherwise_today_is_a_difference(lab):
     class Impatient(Patient):
         """Lets nothing pass."""

@@ -28,17 +28,19 @@ def asked(*turns, **more):
         ["{{input}}", "Q: {{input}}", "{{ input }}{{input}}", "{{system}} {{input}}", "{{city}}?"]
     ),
     st.booleans(),
+    st.sampled_from([(), ("t",), ("u",), ("u", "t")]),
 )
-def test_a_request_is_asked_like_a_task(text, told, system, prompt, examples):
+def test_a_request_is_asked_like_a_task(text, told, system, prompt, examples, tags):
     shown = EXAMPLES if examples else ()
     config = Configuration(
         provider="p", model="m", system=system, prompt=prompt, examples=shown, max_tokens=9
     )
     before = (Message(role="user", content="before"),)
     columns = {"city": "Oslo"}
-    task = Task(id="t", input=text, system=told, messages=before, fields=columns)
+    task = Task(id="t", input=text, system=told, messages=before, fields=columns, tags=tags)
     wanted = render(config, task, seed=0)
-    question = asked(("system", told), ("user", "before"), ("user", text), metadata=columns)
+    said = {**columns, "tags": ", ".join(tags)} if tags else columns
+    question = asked(("system", told), ("user", "before"), ("user", text), metadata=said)
     found = Asking(config).request(question)
     same = {"seed": None, "logprobs": False}
     assert found == wanted.model_copy(update=same)

@@ -39,7 +39,7 @@ COMMANDS = {
     "report": "Write the decision about a run as one file to send on.",
     "finetune": "Train a model on your examples, so that it competes like any other challenger.",
     "doctor": "Check the machine and the state directory.",
-    "ledger": "Verify the ledger.",
+    "ledger": "Verify, show or export the ledger, and prove what is in it.",
     "tasks": "Check tasks, write down their splits, or make them of traffic.",
     "tune": "Show how the tuned parameters moved.",
     "selftest": "Rehearse promotions on your own suite.",

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 EMBEDDED = ("tiny", "tiny-3")
 DIGITS = 4
-#: Margins of the cost for a model that nobody bills, and for one that somebody does.
-FREE_MARGIN, PAID_MARGIN = 0.2, 0.05
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ def draft(answers: Answers, folder: Path) -> list[Table]:
     from penin_core.locking import read_lock
     from penin_core.plugins import Plugins
     from penin_core.records import Configuration
-    from penin_core.settings import validated
+    from penin_core.settings import FREE_MARGINS, Margins, validated
 
     plugins = Plugins.load(lock=read_lock(folder))
     plugins.get("providers", answers.provider)
@@ -76,7 +74,7 @@ def draft(answers: Answers, folder: Path) -> list[Table]:
             "evolve.margins",
             "How much more an answer may cost than at the start: about 1.2 times as much with C\n"
             "at 0.05, 2.3 times with 0.2. A clearer instruction is a longer one.",
-            {"C": FREE_MARGIN if free else PAID_MARGIN},
+            {"C": (FREE_MARGINS if free else Margins()).C},
         ),
         (
             "budget",

@@ -13,19 +13,12 @@ from .output import emit, json_option, progress, quiet_option
 from .shared import limit_options, place_options, suite_option
 
 if TYPE_CHECKING:
-    from penin_core.league.plans import Plan
     from penin_core.project import Project
-    from penin_core.records import Configuration, CycleReport
+    from penin_core.records import CycleReport
     from penin_core.runners import Watch
 
 MOST_CHALLENGERS = 256
-#: With more tasks than this, computing the power takes longer than a greeting may.
-MOST_FOR_POWER = 2000
 EXHAUSTED = 4
-DRY_RUN = (
-    "dry run: it asks, pays and uses up confirm tasks like any cycle, but no champion is made or "
-    "moved; penin evolve --plan forecasts and asks nothing"
-)
 
 
 @click.command()
@@ -73,6 +66,7 @@ def command(
     progress("reading settings, plugins and tasks")
     from penin_core.state import prepare
 
+    from .announcing import announcement
     from .shared import checked_project, on_provider, seconds_of
 
     with checked_project(config, state_dir, suite, asked=on_provider(provider)) as opened:
@@ -86,12 +80,11 @@ def command(
         if options["budget"] is None:
             options["budget"] = seconds_of(project.settings)
         limits = options["budget"], options["max_usd"]
-        announced = announcement(project, champion, challengers, *limits)
+        chosen = {name: options[name] for name in ("dry_run", "profile")}
+        announced = announcement(project, champion, challengers, *limits, **chosen)
         prepare(project.state)
         for text in announced:
             progress(text)
-        if options["dry_run"]:
-            progress(DRY_RUN)
         made = cycles(project, challengers, provider_id=provider, announced=announced, **options)
         reports = _shown(made, project, as_json, several=options["cycles"] > 1)
     finished = len(reports) == options["cycles"] and not exhausted(reports[-1])
@@ -117,10 +110,14 @@ def _shown(
 def show(project: Project, report: CycleReport) -> None:
     """Print the screen at the end of a cycle."""
     from .reporting import graders, report_in_words
+    from .shared import Place, fresh_confirm_tasks
     from .wording import fitted
 
-    metrics = graders(project) if report.confirmation else ()
-    click.echo(fitted(report_in_words(report, metrics)))
+    metrics, fresh = graders(project) if report.confirmation else (), None
+    if report.dry_run:
+        place = Place(project.settings, project.state)
+        fresh = len(fresh_confirm_tasks(place, project.suite)[0])
+    click.echo(fitted(report_in_words(report, metrics, fresh)))
 
 
 def cycles(
@@ -139,6 +136,7 @@ def cycles(
 
     from penin_core.runners import evolve_one_cycle
 
+    from .announcing import most_usd
     from .terminal import following
 
     ends, spent, said = time.monotonic() + budget, 0.0, set(announced)
@@ -148,7 +146,7 @@ def cycles(
         if number and (left <= 0 or (money is not None and money <= 0)):
             progress(f"the budget ended after {number} of {cycles} cycles")
             return
-        with following(most_usd=_most_usd(money, project.settings.budget.daily_usd)) as watch:
+        with following(most_usd=most_usd(money, project.settings.budget.daily_usd)) as watch:
             report = run(
                 evolve_one_cycle(
                     challengers,
@@ -188,72 +186,9 @@ def exhausted(report: CycleReport) -> bool:
     return report.reason.startswith("budget_exhausted")
 
 
-def announcement(
-    project: Project,
-    champion: Configuration,
-    challengers: int,
-    seconds: float,
-    max_usd: float | None,
-) -> tuple[str, ...]:
-    """Return what is said before the first call; refuse where nothing could be promoted.
-
-    Raises:
-        SettingsError: no guard is in use.
-        SuiteError: the suite has too few tasks, or too few that are fresh.
-    """
-    from penin_core.errors import SettingsError, SuiteError
-    from penin_core.grading import require_graded
-    from penin_core.league.campaign import fresh_tasks
-    from penin_core.league.plans import plan_confirmation
-    from penin_core.suites import MIN_CONFIRM
-
-    from . import wording
-    from .shared import Place, campaign_at
-
-    suite, settings = project.suite, project.settings
-    if not settings.guards.use:
-        raise SettingsError(
-            "[guards] use names no guard, and nothing is promoted without one",
-            hint='set use = ["sigma", "contractive"], or leave it out',
-        )
-    suite.require_provable()
-    require_graded(suite, project.evaluators())
-    campaign, evolve = campaign_at(Place(settings, project.state)), settings.evolve
-    fresh = fresh_tasks(suite, campaign)
-    if len(fresh) < MIN_CONFIRM:
-        raise SuiteError(
-            f"{len(fresh)} fresh confirm tasks are left in suite {suite.definition.name!r}, "
-            f"a promotion needs {MIN_CONFIRM}",
-            hint="tasks that a proof has used cannot prove the next one: add new tasks",
-        )
-    plan = plan_confirmation(
-        suite,
-        claim="better",
-        campaign=campaign,
-        at_most=evolve.confirm_max,
-        mode=evolve.evidence,
-    )
-    able = project.provider(champion.provider).capabilities(champion.model)
-    return (
-        f"suite {wording.clipped(suite.definition.name, 40)}: {len(suite.split('select')):,} tasks "
-        f"to search on, {len(fresh):,} of {len(suite.split('confirm')):,} left to confirm on",
-        power(plan),
-        f"{wording.amount(challengers, 'challenger')} to {wording.model_name(champion)}, at most "
-        f"{wording.duration(seconds)} and {_money(max_usd, settings.budget.daily_usd)}",
-        *_going_away(champion.provider, champion.model, able.shutdown_date),
-    )
-
-
-def _going_away(provider: str, model: str, date: str | None) -> list[str]:
-    """Name a model whose service will shut it down: what is proved on it will not last."""
-    from . import wording
-
-    name = wording.clipped(f"{provider}:{model}")
-    return [f"{name}: {text}" for text in wording.going_away(date)]
-
-
 def _naming(said: set[str], watch: Watch) -> Watch:
     """Return ``watch``; before it, say what will go away, once, and what is left behind."""
+    from .announcing import going_away
 
     def named(event: str, about: Mapping[str, Any]) -> None:
         if event == "left_behind":
@@ -262,35 +197,10 @@ def _naming(said: set[str], watch: Watch) -> Watch:
                 "tasks or another seed: it is left behind, and its share of the error is lost"
             )
         if event == "goes_away":
-            for text in _going_away(about["provider"], about["model"], about["date"]):
+            for text in going_away(about["provider"], about["model"], about["date"]):
                 if text not in said:
                     said.add(text)
                     progress(text)
         watch(event, about)
 
     return named
-
-
-def _money(of_run: float | None, of_day: float) -> str:
-    from .wording import usd
-
-    return f"{usd(of_day)} a day" if of_run is None else usd(_most_usd(of_run, of_day))
-
-
-def _most_usd(of_run: float | None, of_day: float) -> float:
-    return of_day if of_run is None else min(of_run, of_day)
-
-
-def power(plan: Plan) -> str:
-    """Say what a confirmation can prove, where that is known quickly."""
-    from penin_core.omega.evidence import smallest_provable_gain
-
-    from .wording import sources
-
-    tasks, units = len(plan.tasks), len(plan.ends)
-    if units > MOST_FOR_POWER:
-        return f"a confirmation uses at most {tasks:,} of them"
-    least = smallest_provable_gain(units, plan.alpha)
-    proves = "nothing" if least is None else f"a gain of about {100 * least:.0f} points"
-    told = sources(units, plan.cluster)
-    return f"a confirmation on {tasks:,} of them can prove {proves}{told}"

@@ -11,7 +11,7 @@ import click
 
 from .drafting import EMBEDDED, Answers, draft, with_start
 from .output import emit, json_option, progress, quiet_option
-from .shared import checked_project, named_values, place_options, seconds_of
+from .shared import Place, checked_project, named_values, place_options, seconds_of
 
 if TYPE_CHECKING:
     from penin_core.project import Project
@@ -82,7 +82,8 @@ def command(
         tables = with_start(tables, start)
     settings = parsed(tables, path)
     projectfiles.write_whole(path, projectfiles.toml(tables), replace=force)
-    emit(summary(settings, path, start), as_json, _in_words)
+    recorded = Place(settings, project.state).has_ledger
+    emit({**summary(settings, path, start), "recorded": recorded}, as_json, _in_words)
 
 
 def asked() -> dict[str, Any]:
@@ -188,4 +189,7 @@ def _in_words(data: dict[str, Any]) -> str:
         shown.append(
             line("threshold", f"{data['tau']} (the score of the start, cut to 0.5 to 0.7)")
         )
+    if data["recorded"]:
+        stays = "the state directory has a ledger: its champion, threshold and costs stay"
+        shown.append(line("warning", f"{stays}; begin anew with --state-dir, or in another folder"))
     return wording.fitted("\n".join([*shown, line("next", "penin evolve")]))

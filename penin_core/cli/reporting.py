@@ -32,10 +32,11 @@ def graders(project: Project) -> Sequence[str]:
     )
 
 
-def report_in_words(report: CycleReport, metrics: Sequence[str]) -> str:
+def report_in_words(report: CycleReport, metrics: Sequence[str], fresh: int | None = None) -> str:
     """Return one screen about a cycle; nothing in it can drive a terminal.
 
-    ``metrics`` are those that grade the tasks of a proof.
+    ``metrics`` are those that grade the tasks of a proof; ``fresh`` is how many confirm tasks are
+    left for the next one, None where nobody needs to know.
     """
     before = report.runs[0] if report.runs else None
     best = next((run for run in report.runs if run.run_id == report.best_challenger), None)
@@ -51,7 +52,7 @@ def report_in_words(report: CycleReport, metrics: Sequence[str]) -> str:
             for f in report.failures
         ),
     )
-    shown += [line("cycle", _effort(report)), *_next(report, best)]
+    shown += [line("cycle", _effort(report)), *_next(report, best, fresh)]
     return "\n".join(shown)
 
 
@@ -125,8 +126,10 @@ def _too_dear(reason: str) -> bool:
     return reason.startswith(("raced_out: cost ", "axis C is worse "))
 
 
-def _next(report: CycleReport, best: RunSummary | None) -> list[str]:
-    """Return what can be typed now."""
+def _next(report: CycleReport, best: RunSummary | None, fresh: int | None) -> list[str]:
+    """Return what can be done now."""
+    from penin_core.suites import MIN_CONFIRM
+
     if best is None:
         return [line("next", "penin status")]
     commands = [f"penin why {best.run_id}"]
@@ -136,6 +139,10 @@ def _next(report: CycleReport, best: RunSummary | None) -> list[str]:
         commands.append("[evolve.margins] C in penin.toml says how much more an answer may cost")
     if _moved(report):
         commands.append("penin rollback")
+    if fresh is not None and fresh < MIN_CONFIRM:
+        commands.append(
+            f"add confirm tasks: {fresh} fresh ones are left, a promotion needs {MIN_CONFIRM}"
+        )
     if report.dry_run:
         commands.append("penin evolve without --dry-run, which proposes and proves anew")
     return lines("next", commands)

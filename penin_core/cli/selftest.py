@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .output import emit, json_option, progress, quiet_option
 from .shared import limit_options, place_options, suite_option
+
+if TYPE_CHECKING:
+    from penin_core.project import Project
+    from penin_core.records import Configuration, TaskRow
 
 REFUSED = 3
 _TRIALS = 400
@@ -112,32 +116,17 @@ def _rehearsed(
     from dataclasses import asdict
 
     from penin_core.loading import prints_on_stderr
-    from penin_core.records import Candidate
-    from penin_core.rehearsal import rehearse, repeated
-    from penin_core.runners import open_cycle
+    from penin_core.rehearsal import rehearse, require_rehearsable
     from penin_core.state import prepare
 
     from .shared import checked_project, seconds_of
-    from .terminal import following
 
     with checked_project(config, state_dir, suite) as (project, chosen), prints_on_stderr():
+        require_rehearsable(project.suite, project.settings.evolve)
         seconds = seconds_of(project.settings) if budget is None else budget
         prepare(project.state)
-
-        async def asked() -> Any:
-            with following("asking the champion") as watch:
-                async with open_cycle(
-                    project,
-                    seconds=seconds,
-                    max_usd=max_usd,
-                    seed=seed,
-                    dry_run=True,
-                    profile=None,
-                    watch=watch,
-                ) as cycle:
-                    return await repeated(cycle, Candidate(config=chosen), repeats)
-
-        answers = run(asked())
+        limits = {"seconds": seconds, "max_usd": max_usd}
+        answers = run(_asked(project, chosen, repeats, seed=seed, **limits))
         progress(f"rehearsing {trials:,} confirmations")
         tasks, settings = project.suite.split("select"), project.settings.evolve
         cluster = project.suite.definition.clusters
@@ -145,6 +134,21 @@ def _rehearsed(
             answers, tasks, settings, trials=trials, seed=seed, gain=gain, cluster=cluster
         )
         return asdict(run(rehearsed))
+
+
+async def _asked(
+    project: Project, champion: Configuration, repeats: int, **limits: Any
+) -> list[list[TaskRow]]:
+    """Ask the champion every select task ``repeats`` times."""
+    from penin_core.records import Candidate
+    from penin_core.rehearsal import repeated
+    from penin_core.runners import open_cycle
+
+    from .terminal import following
+
+    with following("asking the champion") as watch:
+        async with open_cycle(project, dry_run=True, profile=None, watch=watch, **limits) as cycle:
+            return await repeated(cycle, Candidate(config=champion), repeats)
 
 
 def _aa_in_words(found: dict[str, Any]) -> str:

@@ -18,9 +18,18 @@ NEAR = 0.8
 OWN = {"fields", "examples", "sample"}
 
 
-def notes(file: Path, tasks: Sequence[Task]) -> list[str]:
-    """Return what is worth a look: columns near known ones, keys named twice, empty inputs."""
-    return [*_columns(tasks), *_keys(file), *_empty(tasks)]
+def notes(file: Path, tasks: Sequence[Task], *, graded: bool = False) -> list[str]:
+    """Return what is worth a look: columns near known ones, keys named twice, empty inputs.
+
+    Also tasks with nothing to compare answers with, unless it is known how they are ``graded``.
+    """
+    return [*_columns(tasks), *_keys(file), *_empty(tasks), *([] if graded else _unsolved(tasks))]
+
+
+def lines_of(file: Path) -> dict[str, int]:
+    """Return in which line of a file, which could be read, each task stands."""
+    texts = enumerate(file.read_text(encoding="utf-8-sig").split("\n"), 1)
+    return {json.loads(text)["id"]: number for number, text in texts if text.strip()}
 
 
 def _columns(tasks: Sequence[Task]) -> Iterator[str]:
@@ -56,3 +65,14 @@ def _empty(tasks: Sequence[Task]) -> Iterator[str]:
     for task in tasks:
         if not task.input.strip():
             yield f"task {task.id!r} has an empty input"
+
+
+def _unsolved(tasks: Sequence[Task]) -> Iterator[str]:
+    from .wording import amount
+
+    found = [task.id for task in tasks if task.expected is None and task.metric is None]
+    if found:
+        yield (
+            f"{amount(len(found), 'task')}, {found[0]!r} first, without 'expected' and 'metric': "
+            "only a metric of your own could grade them"
+        )

@@ -15,11 +15,15 @@ from .shared import Duration, place_options
 
 if TYPE_CHECKING:
     from penin_core.live.tasks import Harvest
+    from penin_core.settings import Settings
+    from penin_core.suites import Suite
 
     from .shared import Place
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 SHOWN = 20
+#: Findings because of which a cycle would refuse the suite.
+REFUSED = ("leaks", "in_both", "unclustered", "ungraded")
 
 
 clusters_option = click.option(
@@ -57,13 +61,14 @@ def check(
 ) -> None:
     """Count the tasks of FILE, and name the confirm tasks that were seen before.
 
-    With clusters, those that have tasks of both splits are named too, and tasks that have none.
-    The exit code is 1 if there is anything of the kind: a cycle would refuse the suite. What may be
-    a mistake, such as a misspelt column, is noted and changes no exit code.
+    With clusters, those that have tasks of both splits are named too, and tasks that have none;
+    where FILE holds the tasks of penin.toml, those that no metric of its suite can grade. The exit
+    code is 1 if there is anything of the kind: a cycle would refuse the suite. What may be a
+    mistake, such as a misspelt column, is noted and changes no exit code.
     """
-    data = checked(file, training, clusters or _clusters_of(file, config))
+    data = checked(file, training, clusters, settings_of(file, config))
     emit(data, as_json, _in_words)
-    ctx.exit(1 if any(data[name] for name in ("leaks", "in_both", "unclustered")) else 0)
+    ctx.exit(1 if any(data[name] for name in REFUSED) else 0)
 
 
 @command.command("split")
@@ -79,7 +84,8 @@ def split(file: Path, output: Path, clusters: str | None, config: Path | None) -
     from penin_core.projectfiles import write_whole
     from penin_core.suites import read_tasks
 
-    column = clusters or _clusters_of(file, config)
+    own = settings_of(file, config)
+    column = clusters or (own.suite.clusters if own else None)
     splits = {task.id: task.split for task in read_tasks(file, column)}
     # As read_tasks reads it: a mark of the byte order is no part of the first line.
     lines = file.read_text(encoding="utf-8-sig").split("\n")
@@ -91,15 +97,15 @@ def _rows(rows: Iterable[dict[str, Any]]) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-def _clusters_of(file: Path, config: Path | None) -> str | None:
-    """Return the column that penin.toml names, if FILE holds the tasks of its suite."""
+def settings_of(file: Path, config: Path | None) -> Settings | None:
+    """Return the settings whose suite has its tasks in FILE, None where they have others."""
     from penin_core.settings import load_settings
 
     settings = load_settings(config)
     named = settings.suite.tasks
     if named is None or (settings.folder / named).resolve() != file.resolve():
         return None
-    return settings.suite.clusters
+    return settings
 
 
 @command.command("from-traffic")
@@ -198,11 +204,17 @@ def _harvest_in_words(data: dict[str, Any]) -> str:
     )
 
 
-def checked(file: Path, training: tuple[Path, ...], clusters: str | None = None) -> dict[str, Any]:
+def checked(
+    file: Path,
+    training: tuple[Path, ...],
+    clusters: str | None = None,
+    own: Settings | None = None,
+) -> dict[str, Any]:
     """Return how many tasks each split has, how often questions recur, and what leaks.
 
-    Also the clusters that have tasks ``in_both`` splits, the confirm tasks without a cluster, and
-    notes on what may be a mistake.
+    Also the clusters that have tasks ``in_both`` splits, the confirm tasks without a cluster, the
+    tasks that no metric of ``own``, the settings of this very file, can grade, and notes on what
+    may be a mistake.
     """
     from penin_core.leaks import question_key
     from penin_core.settings import SuiteDefinition
@@ -210,7 +222,7 @@ def checked(file: Path, training: tuple[Path, ...], clusters: str | None = None)
 
     from .task_notes import notes
 
-    here = Path.cwd()
+    here, clusters = Path.cwd(), clusters or (own.suite.clusters if own else None)
     definition = SuiteDefinition(
         name=file.stem,
         tasks=str(here / file),
@@ -231,11 +243,32 @@ def checked(file: Path, training: tuple[Path, ...], clusters: str | None = None)
         "leaks": [leak._asdict() for leak in suite.leaks()],
         "in_both": sorted(both),
         "unclustered": [task for task, source in sources["confirm"].items() if source is None],
-        "notes": notes(file, suite.tasks),
+        "ungraded": [] if own is None else _ungraded(file, suite, own),
+        "notes": notes(file, suite.tasks, graded=own is not None),
     }
 
 
+def _ungraded(file: Path, suite: Suite, own: Settings) -> list[dict[str, Any]]:
+    """Return the tasks that no metric of a project can grade, and the lines where they stand."""
+    from dataclasses import replace
+
+    from penin_core.grading import ungraded
+    from penin_core.plugins import Plugins
+    from penin_core.project import Project
+
+    from .task_notes import lines_of
+
+    project = Project(own, own.folder, Plugins.of(own), replace(suite, definition=own.suite))
+    try:
+        found = ungraded(project.suite, project.evaluators())
+    finally:
+        project.close()
+    places = lines_of(file) if found else {}
+    return [{"task": task, "line": places[task]} for task in found]
+
+
 def _in_words(data: dict[str, Any]) -> str:
+    from penin_core.grading import REMEDY
     from penin_core.leaks import Leak
 
     from .wording import amount, line, lines
@@ -245,6 +278,9 @@ def _in_words(data: dict[str, Any]) -> str:
     for name, label in (("in_both", "in both"), ("unclustered", "no cluster")):
         if data[name]:
             shown += lines(label, _first([printable(found) for found in data[name]]))
+    if data["ungraded"]:
+        texts = [f"line {found['line']}: task {found['task']!r}" for found in data["ungraded"]]
+        shown += lines("no metric", [*_first([printable(text) for text in texts]), REMEDY])
     found = [printable(str(Leak(**leak))) for leak in data["leaks"]]
     noted = lines("note", _first([printable(text) for text in data["notes"]]))
     return "\n".join([*shown, *lines("leaks", _first(found) or ["none"]), *noted])

@@ -194,7 +194,8 @@ def require_fresh(suite: Suite, campaign: Campaign) -> list[Task]:
     fresh = fresh_tasks(suite, campaign)
     if len(fresh) < MIN_CONFIRM:
         raise SuiteError(
-            f"{len(fresh)} fresh confirm tasks are left, a promotion needs {MIN_CONFIRM}",
+            f"{len(fresh)} fresh confirm tasks are left in suite {suite.definition.name!r}, "
+            f"a promotion needs {MIN_CONFIRM}",
             hint="tasks that proved something cannot prove the next thing: add new tasks",
         )
     return fresh

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from statistics import fmean
 
-from penin_core.measuring import MAX_ERRORS
+from penin_core.measuring import MAX_ERRORS, SPECIAL_SPLITS
 from penin_core.omega.caos import (
     caos_autoevolution,
     caos_consistency,
@@ -20,11 +20,14 @@ from penin_core.omega.caos import (
 )
 from penin_core.omega.ethics_metrics import compute_ethics_attestation
 from penin_core.omega.guards import PROFILES
-from penin_core.omega.metrics import normalize_text
+from penin_core.omega.metrics import count_unspaced, normalize_text, split_words
 from penin_core.omega.sr import sr_awareness, sr_metacognition, sr_omega
 from penin_core.records import EthicsEvidence, Measurement, Task, TaskRow
 from penin_core.settings import GuardSettings
 from penin_core.suites import Suite
+
+#: How many words make an n-gram of the redundancy.
+_WORDS = 4
 
 
 def attest(
@@ -129,7 +132,7 @@ def phi(
     openness = caos_openness(None, *_changed(candidate, champion))
     silence = caos_silence(
         response_noise([r.text for r in rows], [r.well_formed is not False for r in rows]),
-        fmean(ngram_redundancy(_words(row)) for row in answered) if answered else None,
+        fmean(map(_redundancy, answered)) if answered else None,
         stability.get("excess", 0.0),
     )
     return caos_plus(consistency, evolution, openness, silence, kappa)
@@ -139,10 +142,18 @@ def sr(candidate: Measurement, *, ethics_ok: bool) -> float | None:
     """Return SR-Ω∞; None where a component was not measured.
 
     Autocorrection is measured where a form is demanded of the answers, which can be checked, and
-    mended, without a reference; elsewhere nothing could tell the model what to correct.
+    mended, without a reference; elsewhere nothing could tell the model what to correct. Like the
+    others, metacognition is about the tasks that S is measured on: not about the special splits,
+    nor about answers that nothing grades.
     """
     stability = candidate.raw.get("S", {})
-    rows = [row for row in candidate.rows if row.confidence is not None]
+    rows = [
+        row
+        for row in candidate.rows
+        if row.split not in SPECIAL_SPLITS
+        and row.confidence is not None
+        and row.utility is not None
+    ]
     metacognition = sr_metacognition([r.confidence or 0.0 for r in rows], [_right(r) for r in rows])
     return sr_omega(
         sr_awareness(stability.get("ece")),
@@ -175,6 +186,19 @@ def _changed(candidate: Measurement, champion: Measurement) -> tuple[float | Non
             [[_words(new)] for _, new in others], [[_words(old)] for old, _ in others]
         ),
     )
+
+
+def _redundancy(row: TaskRow) -> float:
+    """Return the share of repeated 4-grams of words.
+
+    Where most words are letters that no space divides, two of them count as one, as for leaks.
+    """
+    text = normalize_text(row.text or "")
+    if letters := count_unspaced(text):
+        tokens = split_words(text)
+        if 2 * letters > len(tokens):
+            return ngram_redundancy(tokens, n=2 * _WORDS)
+    return ngram_redundancy(text.split(), n=_WORDS)
 
 
 def _words(row: TaskRow) -> tuple[str, ...]:

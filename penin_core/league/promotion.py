@@ -107,8 +107,8 @@ class LeagueOrchestrator:
 
         Raises:
             PromotionRefused: a gate, the evidence or the quarantine says no, and ``force`` is not
-                set; or ``force`` is set without a reason.
-            StateError: there is no such run, or it was a dry run without artifacts.
+                set; or ``force`` is set without a reason; or it is the champion's configuration.
+            StateError: there is no such run or no champion yet, or the run's files are gone.
         """
         # Nobody else moves the champion between the checks and the entry.
         with self.ledger.lock:
@@ -121,7 +121,8 @@ class LeagueOrchestrator:
         written in the same transaction.
 
         Raises:
-            StateError: there is no earlier champion, or that run never was one.
+            StateError: there is no earlier champion, that run never was one, or it has the
+                present one's configuration.
         """
         with self.ledger.lock:
             return self._roll_back(to, reason, beside)
@@ -158,7 +159,18 @@ class LeagueOrchestrator:
         self, run_id: str, force: bool, reason: str, feedback: Feedback | None, beside: Entries
     ) -> Champion:
         run = self.ledger.run(run_id)
+        if run["dry_run"] and self.champion() is None:
+            raise StateError(
+                f"run {run_id} cannot be promoted: it was a dry run, and there is no champion yet",
+                hint="penin evolve, without --dry-run, makes the first champion and proves anew; "
+                "penin status says whether enough confirm tasks are left for that",
+            )
         champion = self.require_champion()
+        if run["candidate_cfg_hash"] == champion.config_digest:
+            raise PromotionRefused(
+                f"run {run_id} is not promoted: its configuration is the champion's",
+                hint="there is nothing to move; penin champion shows the history",
+            )
         objections = self._objections(run, champion, feedback)
         if objections and not force:
             raise PromotionRefused(
@@ -184,6 +196,12 @@ class LeagueOrchestrator:
         if target is None:
             raise StateError(
                 "there is no earlier champion to return to", hint="penin champion shows the history"
+            )
+        if target.config_digest == champion.config_digest:
+            # What is left is quarantined: the champion would be.
+            raise StateError(
+                f"the champion of run {to} has the configuration of the present one",
+                hint="there is nothing to move; penin champion shows the history",
             )
         body = promotion_body(target.config, target.run_id, champion)
         taken_back = ("ROLLBACK", {**body, "reason": reason or "by hand", **self.stamp})

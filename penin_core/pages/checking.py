@@ -25,8 +25,11 @@ class Checked:
     problem: str = ""
     invalid: bool = False
 
-    def said(self) -> Markup:
-        """Return the outcome in words and in its colour."""
+    def said(self, *, is_old: bool = False) -> Markup:
+        """Return the outcome in words and in its colour; ``is_old`` where more was written since.
+
+        A fault that was found is not put right by what was written after it.
+        """
         if self.found is None:
             kind = "bad" if self.invalid else "warn"
             lead = (
@@ -43,7 +46,11 @@ class Checked:
         signed = "nobody signed it yet"
         if found.signed:
             signed = f"{found.signed.size:,} of them under a signed checkpoint"
-        return note(f"The ledger verifies: {found.size:,} entries, {signed}.", kind="good")
+        words = f"The ledger verifies: {found.size:,} entries, {signed}."
+        if is_old:
+            since = "Something was written since then that is not verified yet: load the page again"
+            return note(f"{words} {since}, or see `penin ledger verify`.", kind="warn")
+        return note(words, kind="good")
 
 
 def checked(state: Path) -> Checked:
@@ -63,6 +70,7 @@ class Checker:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._seen: object = None
+        self._done: object = None
         self._next = 0.0
 
     def look(self) -> Markup:
@@ -76,7 +84,7 @@ class Checker:
                 self._thread.start()
         if self.last is None:
             return note("The ledger is being verified; load the page again to see the outcome.")
-        return self.last.said()
+        return self.last.said(is_old=stamp != self._done)
 
     def wait(self) -> None:
         """Wait until the verification that is under way has ended."""
@@ -84,8 +92,8 @@ class Checker:
             self._thread.join()
 
     def _check(self) -> None:
-        began = time.monotonic()
-        self.last = checked(self.state)
+        began, seen = time.monotonic(), self._seen
+        self.last, self._done = checked(self.state), seen
         ended = time.monotonic()
         self._next = ended + REST * (ended - began)
 

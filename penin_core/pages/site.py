@@ -210,6 +210,8 @@ class Views:
     def summary(self) -> dict[str, Any]:
         """Return the first page as data: champion, cycles, money, and whether the ledger verifies.
 
+        That reads every entry and every file of a run: the longer the ledger, the longer it takes.
+
         Raises:
             LedgerInvalid, StateError: the ledger cannot be read.
         """
@@ -232,6 +234,8 @@ class Views:
             "ledger": {
                 "valid": state.found is not None and state.found.valid,
                 "size": state.found.size if state.found else 0,
+                "signed": state.found.signed.size if state.found and state.found.signed else 0,
+                "warnings": list(state.found.warnings) if state.found else [],
                 "reason": state.found.reason if state.found else state.problem,
             },
         }

@@ -15,6 +15,9 @@ from penin_core.records import Measurement, TaskRow
 
 T = TypeVar("T")
 
+#: Fields that say in words what other fields, which are compared, say in numbers and names.
+PROSE = ("reason", "reasons")
+
 
 @dataclass
 class Stored:
@@ -55,3 +58,26 @@ class Stored:
                 hint="the decision does not follow from what was stored; "
                 "`penin ledger verify` says whether the ledger itself was changed",
             )
+
+    def same_but_words(
+        self, of: str, recorded: Mapping[str, Any], derived: Mapping[str, Any]
+    ) -> None:
+        """As ``same``, field by field; prose that is worded otherwise is noted.
+
+        Whether there is a reason, and how many, is no prose.
+        """
+        for name, value in recorded.items():
+            what, found = f"{name}{of}", derived[name]
+            self.same(what, _without_prose(name, value), _without_prose(name, found))
+            if value != found:
+                shown = f": recorded {value!r}, derived {found!r}" if name in PROSE else ""
+                self.notes.append(f"{what} is worded otherwise{shown}")
+
+
+def _without_prose(name: str, value: Any) -> Any:
+    """Return JSON data in which a text in a prose field says only whether it is there."""
+    if isinstance(value, dict):
+        return {inner: _without_prose(inner, found) for inner, found in value.items()}
+    if isinstance(value, list):
+        return [_without_prose(name, found) for found in value]
+    return bool(value) if name in PROSE and isinstance(value, str) else value

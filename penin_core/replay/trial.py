@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 from penin_core.contracts import Guard
 from penin_core.errors import PluginNotFound, StateError
@@ -21,6 +22,7 @@ from penin_core.records import (
     GuardEvidence,
     GuardResult,
     Measurement,
+    Record,
 )
 from penin_core.settings import GuardSettings, Margins
 
@@ -90,9 +92,7 @@ class Retrial:
             settings=settings,
             seed=self.row["seed"],
         )
-        wanted = json.loads(derived.model_dump_json())
-        for name, value in json.loads(stored.model_dump_json()).items():
-            self.case.same(f"{name} of the ethics", value, wanted[name])
+        self.case.same_but_words(" of the ethics", _json(stored), _json(derived))
         hashed = self.row["ethics_attest_hash"]
         self.case.same("ethics_attest_hash", hashed, stored.attestation_hash)
         self.case.checks.append("the ethics attestation follows from the stored answers")
@@ -118,9 +118,7 @@ class Retrial:
                     f"guard {found.guard!r} is not installed; its answer is taken as recorded"
                 )
                 continue
-            wanted = json.loads(again.model_dump_json())
-            for name, value in json.loads(found.model_dump_json()).items():
-                self.case.same(f"{name} of guard {found.guard!r}", value, wanted[name])
+            self.case.same_but_words(f" of guard {found.guard!r}", _json(found), _json(again))
         self.case.checks.append(f"guards: {', '.join(names)}")
         return stored
 
@@ -141,8 +139,7 @@ class Retrial:
             reason = "it is quarantined: it was champion before and was rolled back"
             derived = derived.model_copy(update={"verdict": "rollback", "reason": reason})
         stored = Decision.model_validate(self.case.file("decision.json"))
-        for name, value in derived.model_dump().items():
-            self.case.same(name, getattr(stored, name), value)
+        self.case.same_but_words("", _json(stored), _json(derived))
         self.case.checks.append(f"the decision: {derived.verdict}, {derived.reason}")
 
     def check_indicators(self, guards: list[GuardResult]) -> None:
@@ -172,3 +169,8 @@ class Retrial:
         spent = [task_mark(pair.task) for pair in (*self.pairs, *self.further)]
         self.case.same("tasks spent by PROMOTE", made[0]["spent"], spent)
         self.case.checks.append("the promotion names this configuration and spends these tasks")
+
+
+def _json(record: Record) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(record.model_dump_json())
+    return found

@@ -25,8 +25,9 @@ class Question:
 
     ``turns`` are its messages. ``options`` go on to the model as they are (tools, the format of
     the answer). ``max_tokens`` can only lower the champion's. ``metadata`` fills columns of a
-    prompt. ``key`` is what an experiment divides traffic by, ``id`` what the answer is called.
-    ``consent`` says that the request may be kept.
+    prompt, and its ``tags``, with commas, say of which kind it is. ``key`` is what an experiment
+    divides traffic by, ``id`` what the answer is called. ``consent`` says that the request may be
+    kept.
     """
 
     id: str
@@ -61,14 +62,13 @@ class Asking:
 
     The last message of the user is put into the prompt; the turns around it stay as they are.
     ``{{system}}`` stands for the instructions of the request, any other name for its metadata.
+    Examples for tasks of some tags are shown to requests whose metadata name one under ``tags``.
     """
 
     def __init__(self, config: Configuration) -> None:
         self.config = config
         self._fixed = "{{" not in config.system
         self._bare = config.prompt == "{{input}}"
-        # Nothing tags live requests: what is shown to some tasks only is not shown to them.
-        self._shown = [example for example in config.examples if not example.tags]
 
     def system(self, question: Question) -> str:
         """Return the instruction.
@@ -131,7 +131,10 @@ class Asking:
 
     def _examples(self, question: Question) -> list[Turn]:
         turns: list[Turn] = []
-        for example in self._shown:
+        tags = {tag.strip() for tag in question.metadata.get("tags", "").split(",")}
+        for example in self.config.examples:
+            if example.tags and tags.isdisjoint(example.tags):
+                continue
             shown = self._filled(self.config.prompt, question, "", example)
             turns.append({"role": "user", "content": shown})
             turns.append({"role": "assistant", "content": example.output})

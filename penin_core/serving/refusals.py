@@ -10,6 +10,7 @@ from penin_core.errors import (
     BudgetExceeded,
     PeninError,
     ProviderAuthError,
+    ProviderBadReply,
     ProviderError,
     ProviderRateLimited,
     ProviderRefused,
@@ -117,8 +118,11 @@ def _of_provider(error: ProviderError) -> Refusal:
         if wait is not None or error.status == 503:
             return Refusal(503, "upstream_unavailable", words, retry_after=wait or 1.0)
         return Refusal(502, "upstream_unavailable", words)
-    words = "the service behind this deployment answered what cannot be read"
-    return Refusal(502, "upstream_bad_reply", words)
+    if isinstance(error, ProviderBadReply):
+        words = "the service behind this deployment answered what cannot be read"
+        return Refusal(502, "upstream_bad_reply", words)
+    words = "the service behind this deployment refused the call; its operator's log says why"
+    return Refusal(502, "upstream_refused", words)
 
 
 def _type_of(status: int) -> str:

@@ -13,6 +13,8 @@ from penin_core import place_options
 __all__ = ["command"]
 
 PORT = 8790
+#: How many warnings about the ledger are shown.
+WARNINGS = 3
 
 
 @click.command()
@@ -45,10 +47,8 @@ def command(
 def in_words(found: dict[str, Any]) -> str:
     """Return a summary as lines; nothing in it can drive a terminal."""
     ledger, money, now = found["ledger"], found["budget"], found["champion"]
-    state = (
-        f"valid, {ledger['size']:,} entries" if ledger["valid"] else f"INVALID: {ledger['reason']}"
-    )
-    shown = [("state", found["state_dir"]), ("ledger", state)]
+    shown = [("state", found["state_dir"]), ("ledger", _verified(ledger))]
+    shown += [("warning", text) for text in ledger["warnings"][:WARNINGS]]
     if now is None:
         shown.append(("champion", "none yet: penin evolve makes the first one"))
     else:
@@ -57,9 +57,22 @@ def in_words(found: dict[str, Any]) -> str:
     shown.append(("money", f"${money['spent_today_usd']:.6f} today of ${money['daily_usd']:.2f}"))
     for run in found["cycles"]:
         worst = f", worst {run['worst_axis']}" if run["worst_axis"] else ""
-        shown.append(("cycle", f"{run['verdict']:<8} {run['id']}{worst}: {run['reason']}"))
+        verdict = f"{run['verdict']:<8}{' (dry run)' if run['dry_run'] else ''}"
+        shown.append(("cycle", f"{verdict} {run['id']}{worst}: {run['reason']}"))
     shown.append(("next", "penin dashboard --serve shows all of it in a browser"))
     return "\n".join(f"{name:<9} {_plain(text)}" for name, text in shown)
+
+
+def _verified(ledger: dict[str, Any]) -> str:
+    """Say what was found valid, and how much of it somebody signed."""
+    if not ledger["valid"]:
+        return f"INVALID: {ledger['reason']}; penin ledger verify says more"
+    if not ledger["size"]:
+        return "nothing was recorded yet"
+    found = (
+        "valid but for warnings" if ledger["warnings"] else "entries, pointer and run files valid"
+    )
+    return f"{ledger['size']:,} entries, {ledger['signed']:,} of them signed: {found}"
 
 
 def _plain(text: str, longest: int = 200) -> str:

@@ -256,7 +256,7 @@ def test_the_summary_is_safe_to_print(state):
     shown = in_words(Views(state, 5.0).summary())
     assert "\x1b" not in shown
     assert "champion  p: [31m<b>" in shown
-    assert re.search(r"^ledger    valid, 2 entries$", shown, re.MULTILINE)
+    assert "ledger    2 entries, 0 of them signed: " in shown
     assert re.search(r"^cycle     fail     run-1: ", shown, re.MULTILINE)
 
 
@@ -264,6 +264,27 @@ def test_the_summary_names_the_worst_axis_once(state):
     found = Views(state, 5.0).summary()
     run = {**found["cycles"][0], "worst_axis": "axis C"}
     assert "run-1, worst axis C: " in in_words({**found, "cycles": [run]})
+
+
+def test_the_summary_says_only_what_was_verified(state):
+    found = Views(state, 5.0).summary()
+    whole = {"valid": True, "size": 1200, "signed": 1100, "reason": "", "warnings": []}
+    for changes, words in (
+        ({}, "1,200 entries, 1,100 of them signed: entries, pointer and run files valid"),
+        ({"warnings": ["a", "b"]}, "1,200 entries, 1,100 of them signed: valid but for warnings"),
+        ({"size": 0, "signed": 0}, "nothing was recorded yet"),
+        ({"valid": False, "reason": "no"}, "INVALID: no; penin ledger verify says more"),
+    ):
+        shown = in_words({**found, "ledger": whole | changes}).splitlines()
+        assert f"ledger    {words}" in shown
+        warned = [line.split()[1] for line in shown if line.startswith("warning")]
+        assert warned == changes.get("warnings", [])
+
+
+def test_the_summary_does_not_pass_a_dry_run_off_as_a_promotion(state):
+    found = Views(state, 5.0).summary()
+    run = {**found["cycles"][0], "verdict": "promote", "dry_run": True}
+    assert "cycle     promote  (dry run) run-1" in in_words({**found, "cycles": [run]})
 
 
 def test_the_summary_as_json(state, tmp_path):
