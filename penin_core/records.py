@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -22,7 +23,7 @@ from pydantic import (
     StringConstraints,
 )
 
-from .canonical import digest
+from .canonical import canonical_json, digest
 
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 #: Of one answer. No model reads or writes so many, and their price still fits into a database.
@@ -51,6 +52,11 @@ JobStatus = Literal[
 
 #: Records are frozen against the usual way.
 _put = object.__setattr__
+
+
+def _with_canonical_form(value: dict[str, Any]) -> dict[str, Any]:
+    canonical_json(value)
+    return value
 
 
 def _empty(value: Sized) -> bool:
@@ -287,7 +293,7 @@ class Configuration(Record):
     top_p: float = Field(default=1.0, gt=0.0, le=1.0)
     max_tokens: int = Field(default=256, gt=0)
     adapter: str | None = None
-    extra: dict[str, Any] = {}
+    extra: Annotated[dict[str, Any], AfterValidator(_with_canonical_form)] = {}
 
     @cached_property
     def hash(self) -> str:

@@ -93,7 +93,7 @@ REFUSED = [
     (["start", "run-b", "--fraction", "1.01"], 2, "fraction = 1.01"),
     (["start", "run-x"], 1, "'run-x' is not in the ledger"),
     (["start", "run-a"], 3, "its configuration is the champion's"),
-    (["start", "run-b", "--shadow", "--claim"], 2, "--claim cannot stand beside --shadow"),
+    (["start", "run-b", "--shadow", "--claim"], 2, "a shadow cannot prove a claim"),
     (["stop"], 1, "no experiment runs"),
 ]
 

@@ -113,6 +113,16 @@ def test_what_is_exported_can_be_trained_on(penin, folder):
     assert penin("finetune", "export", "--output", "new.jsonl")[0] == 2
 
 
+@pytest.mark.parametrize("least", ["nan", "inf", "-inf", "-0.1", "1.01"])
+def test_a_least_utility_that_is_none_is_refused(penin, folder, least):
+    code, out, err = penin("finetune", "export", "--output", "new.jsonl", f"--least={least}")
+    assert (code, out) == (2, "")
+    first, second = err.splitlines()
+    assert first.startswith("error: --least: ")
+    assert second.startswith("hint: ")
+    assert not (folder / "new.jsonl").exists()
+
+
 def test_nothing_to_export_is_said(penin):
     code, _, err = penin("finetune", "export", "--output", "new.jsonl")
     assert (code, "no recorded answer has a utility" in err) == (1, True)

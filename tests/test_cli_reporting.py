@@ -89,7 +89,10 @@ def ended(verdict, reason, budget=""):
     )
 
 
-WHY, RESUME = "penin why best", "penin evolve --resume, with more time or money: pays no call twice"
+WHY, RESUME = (
+    "penin why best",
+    "penin evolve --resume, with more time or money: pays no answer twice",
+)
 MARGIN = "[evolve.margins] C in penin.toml says how much more an answer may cost"
 DEAR = "the next call can cost up to $0.6, but the run has $0.1 left"
 

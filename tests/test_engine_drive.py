@@ -12,8 +12,10 @@ import pytest
 
 from penin_core.chat_completions import ChatCompletionsProvider
 from penin_core.contracts import LocalProvider, Provider, Steps
+from penin_core.engine import drive
 from penin_core.engine.budget import Budget
 from penin_core.engine.cache import ResponseCache
+from penin_core.engine.replies import ReplyLost
 from penin_core.engine.wire import Engine
 from penin_core.errors import (
     BudgetExceeded,
@@ -57,7 +59,9 @@ class Bench:
     def drive(self, steps: Steps, provider: Provider | None = None, **options: Any) -> Any:
         return asyncio.run(self._drive(steps, provider or Service(), **options))
 
-    async def _drive(self, steps: Steps, provider: Provider, **options: Any) -> Any:
+    async def _drive(
+        self, steps: Steps, provider: Provider, tape: Path | None = None, **options: Any
+    ) -> Any:
         engine = Engine(
             lambda name: provider,
             budget=Budget(self.folder / "budget.db"),
@@ -67,7 +71,8 @@ class Bench:
             **options,
         )
         try:
-            return await engine.drive("service", steps, on_progress=self.progress.append)
+            told = self.progress.append
+            return await engine.drive("service", steps, on_progress=told, tape=tape)
         finally:
             await engine.aclose()
 
@@ -198,6 +203,74 @@ def test_the_deadline_is_thrown_once_and_cleaning_up_is_allowed(
     with pytest.raises(BudgetExceeded, match="time of this run"):
         b.drive(steps(), deadline_s=0.0)
     assert b.calls == [("POST", "/jobs/1/cancel")]
+
+
+class Hanging(Bench):
+    """Never answers the first call."""
+
+    async def _respond(self, request: httpx2.Request) -> httpx2.Response:  # type: ignore[override]
+        reply = super()._respond(request)
+        if len(self.calls) == 1:
+            await asyncio.sleep(600)
+        return reply
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_the_deadline_cuts_off_a_call_and_what_it_may_have_changed_is_not_repeated(
+    tmp_path: Path, method: str
+) -> None:
+    def steps(*, tidy: bool) -> Steps:
+        try:
+            return (yield Call(path="/jobs", method=method)).body
+        except BudgetExceeded:
+            if tidy:
+                yield get("/jobs/1")
+            raise
+
+    b, tape = Hanging(tmp_path), tmp_path / "tape"
+    # On a clock that stands still, time is never up before the call is sent.
+    limits = {"deadline_s": 0.05, "clock": lambda: 0.0}
+    with pytest.raises(BudgetExceeded, match="time of this run"):
+        b.drive(steps(tidy=True), **limits)
+    assert b.calls == [(method, "/jobs"), ("GET", "/jobs/1")]
+    b.calls.clear()
+    with pytest.raises(BudgetExceeded, match="time of this run"):
+        b.drive(steps(tidy=False), tape=tape, **limits)
+    if method == "POST":
+        with pytest.raises(ReplyLost, match="its reply is lost"):
+            b.drive(steps(tidy=False), tape=tape)
+        assert len(b.calls) == 1
+    else:
+        assert b.drive(steps(tidy=False), tape=tape) == {"id": 2}
+
+
+def test_cleaning_up_after_the_deadline_takes_one_try_and_no_long_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def steps() -> Steps:
+        try:
+            yield Call(path="/files")
+        except BudgetExceeded:
+            with pytest.raises(ReplyLost, match=r"DELETE /files/1 was not answered in 0\.05 s"):
+                yield Call(path="/files/1", method="DELETE")
+            yield Wait(seconds=500)
+            raise
+
+    monkeypatch.setattr(drive, "TIDY_S", 0.05)
+    b = Hanging(tmp_path)
+    with pytest.raises(BudgetExceeded, match="time of this run"):
+        b.drive(steps(), deadline_s=0.0)
+    assert b.calls == [("DELETE", "/files/1")]
+    assert b.slept == [0.05]
+
+
+def test_a_wait_ends_with_the_time(bench: Callable[..., Bench]) -> None:
+    def steps() -> Steps:
+        yield Wait(seconds=500)
+
+    b = bench()
+    b.drive(steps(), deadline_s=30.0, clock=lambda: 0.0)
+    assert b.slept == [30.0]
 
 
 def test_what_is_no_step_is_named(bench: Callable[..., Bench]) -> None:

@@ -339,10 +339,10 @@ def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next(
     assert server.connections == 2
 
 
-def certificate(folder: Path) -> ssl.SSLContext:
+def certificate(folder: Path, host: str = "localhost") -> ssl.SSLContext:
     """Return the context of a server that signed its own certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
     now = datetime.datetime.now(datetime.UTC)
     made = (
         x509.CertificateBuilder()
@@ -352,7 +352,7 @@ def certificate(folder: Path) -> ssl.SSLContext:
         .serial_number(1)
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
         .sign(key, hashes.SHA256())
     )
     pem = made.public_bytes(serialization.Encoding.PEM)
@@ -411,6 +411,72 @@ def test_a_proxy_of_the_environment_is_asked_for_https_and_sees_no_key(
         HttpTransport(Service())
     monkeypatch.setenv("NO_PROXY", "service.example")
     HttpTransport(Service())
+
+
+Proxy = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+async def sent_through(monkeypatch: pytest.MonkeyPatch, proxy: Proxy) -> tuple[Prepared, Any]:
+    """Send a call through ``proxy``, which can give it up; return it, and what came of it."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            await proxy(reader, writer, lambda: sending.cancel())
+        finally:
+            writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}")
+    monkeypatch.delenv("https_proxy", raising=False)
+    transport = HttpTransport(Service())
+    prepared = transport.prepare(Call(path="/x", body={}))
+    sending = asyncio.ensure_future(transport.send(prepared))
+    (found,) = await asyncio.gather(sending, return_exceptions=True)
+    await transport.aclose()
+    listening.close()
+    return prepared, found
+
+
+def test_a_call_given_up_before_the_proxy_opened_the_way_has_not_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def proxy(reader: Any, writer: Any, give_up: Any) -> None:
+        give_up()
+        await reader.read()
+
+    prepared, found = asyncio.run(sent_through(monkeypatch, proxy))
+    assert isinstance(found, asyncio.CancelledError)
+    assert prepared.unsent
+
+
+def test_a_call_given_up_behind_the_proxy_may_have_been_carried_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = certificate(tmp_path, "service.example")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+
+    async def proxy(reader: Any, writer: Any, give_up: Any) -> None:
+        writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
+        await writer.start_tls(context)
+        await reader.readuntil(b"\r\n\r\n")
+        give_up()
+        await reader.read()
+
+    prepared, found = asyncio.run(sent_through(monkeypatch, proxy))
+    assert isinstance(found, asyncio.CancelledError)
+    assert not prepared.unsent
+
+
+def test_a_proxy_that_breaks_off_has_sent_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def proxy(reader: Any, writer: Any, give_up: Any) -> None:
+        writer.write(b"HTTP/1.1 200")
+
+    prepared, found = asyncio.run(sent_through(monkeypatch, proxy))
+    assert prepared.unsent
+    assert isinstance(found, ProviderUnavailable)
+    assert not isinstance(found, ReplyLost)
+    assert "the proxy opens no way: RemoteProtocolError" in str(found)
 
 
 # The whole engine: a failure is recorded, paid where it may have been, and never an answer

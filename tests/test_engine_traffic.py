@@ -79,11 +79,20 @@ REPLY = {
 }
 
 
+class Priced(Service):
+    """A service that wants a dollar for a million tokens."""
+
+    def capabilities(self, model: str) -> Capabilities:
+        return Capabilities(price=Price(input_per_million=1, output_per_million=1))
+
+
 class World:
     """A service that is told how to answer, and an engine that asks it ``count`` questions."""
 
     def __init__(self, folder: Path) -> None:
         self.loop = Jumping()
+        self.provider = Service()
+        self.daily = 5.0
         self.sent: list[float] = []
         self.refused = 0
         self.flying = 0
@@ -103,8 +112,8 @@ class World:
 
         async def go() -> list[Completion | ProviderError]:
             engine = Engine(
-                lambda name: Service(),
-                budget=Budget(self.folder / "b"),
+                lambda name: self.provider,
+                budget=Budget(self.folder / "b", self.daily),
                 cache=Memory(self.folder / "c"),
                 transport=httpx2.MockTransport(handler),
                 clock=self.loop.time,
@@ -118,9 +127,19 @@ class World:
             try:
                 return await engine.answer(questions)
             finally:
+                self.model = engine._models["service"]
                 await engine.aclose()
 
         return self.loop.run_until_complete(go())
+
+    def money(self) -> tuple[int, int]:
+        """Return what was spent, and what is still reserved, in micro-USD."""
+        budget = Budget(self.folder / "b")
+        try:
+            reserved = sum(each.bound_micro_usd for each in budget.open_reservations())
+            return budget.spent_today(), reserved
+        finally:
+            budget.close()
 
 
 @pytest.fixture
@@ -271,6 +290,58 @@ def test_nobody_waits_for_a_service_beyond_the_deadline(world: World) -> None:
     with pytest.raises(BudgetExceeded, match="time of this run"):
         world.ask(2000, respond, deadline_s=60.0)
     assert world.loop.now < 62
+
+
+def bound(world: World) -> int:
+    """Return what one question of ``world`` costs at most, in micro-USD."""
+    turn = (Message(role="user", content="q"),)
+    return int(world.model.bound(Request(provider="service", model="m", messages=turn)))
+
+
+def test_the_deadline_cuts_off_what_is_in_flight_and_that_counts_as_paid(world: World) -> None:
+    async def respond() -> httpx2.Response:
+        if len(world.sent) > 30:
+            await asyncio.sleep(1000.0)
+        await asyncio.sleep(1.0)
+        return httpx2.Response(200, json=REPLY)
+
+    world.provider = Priced()
+    with pytest.raises(BudgetExceeded, match="time of this run") as caught:
+        world.ask(90, respond, deadline_s=5.0)
+    assert caught.value.__cause__ is None
+    assert world.loop.now == 5.0
+    hung = len(world.sent) - 30
+    assert hung > IN_A_ROW
+    assert world.money() == (30 * 2 + hung * bound(world), 0)
+    # It says nothing about the service.
+    assert not world.model.breaker.is_open
+    assert world.model.pace.limit >= START
+
+
+def test_a_second_try_is_cut_off_too_and_costs_what_one_call_can(world: World) -> None:
+    async def respond() -> httpx2.Response:
+        if len(world.sent) == 1:
+            return httpx2.Response(503, headers={"retry-after": "2"})
+        await asyncio.sleep(1000.0)
+        raise AssertionError("this is too late")
+
+    world.provider = Priced()
+    with pytest.raises(BudgetExceeded, match="time of this run"):
+        world.ask(1, respond, deadline_s=5.0)
+    assert (world.loop.now, len(world.sent)) == (5.0, 2)
+    assert world.money() == (bound(world), 0)
+
+
+def test_who_waits_for_the_money_of_a_call_that_hangs_sends_nothing_after_it(world: World) -> None:
+    async def respond() -> httpx2.Response:
+        await asyncio.sleep(1000.0)
+        raise AssertionError("this is too late")
+
+    world.provider, world.daily = Priced(), 0.0004
+    with pytest.raises(BudgetExceeded):
+        world.ask(3, respond, deadline_s=5.0)
+    assert (world.loop.now, len(world.sent)) == (5.0, 1)
+    assert world.money() == (bound(world), 0)
 
 
 def test_an_outage_of_ten_minutes_costs_few_attempts_and_no_answer(world: World) -> None:

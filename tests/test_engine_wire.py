@@ -113,10 +113,10 @@ class Wire:
     ) -> Engine:
         options.setdefault("providers", lambda name: provider or Service())
         options.setdefault("transport", httpx2.MockTransport(self.respond))
+        options.setdefault("clock", lambda: time.monotonic() + self.later)
         return Engine(
             budget=Budget(self.folder / "budget.db", daily, max_usd),
             cache=ResponseCache(self.folder / "cache.db"),
-            clock=lambda: time.monotonic() + self.later,
             sleep=self.sleep,
             **options,
         )
@@ -605,6 +605,46 @@ def test_a_stream_that_is_cancelled_before_it_goes_out_costs_nothing(
     assert (w.spent(), w.reserved()) == (0, 0)
 
 
+@pytest.mark.parametrize("asked", ["answer", "stream"])
+@pytest.mark.parametrize("connects", [True, False])
+def test_a_call_that_the_deadline_cuts_off_is_paid_unless_it_never_went_out(
+    wire: Any, monkeypatch: pytest.MonkeyPatch, asked: str, connects: bool
+) -> None:
+    async def never(_: object) -> None:
+        await asyncio.sleep(600)
+
+    class Streaming(Service):
+        """Streams."""
+
+        def capabilities(self, model: str) -> Capabilities:
+            return Capabilities(streaming=True, price=PRICE)
+
+    monkeypatch.setattr(Pool, "_connect", never)
+    monkeypatch.setenv("SERVICE_BASE_URL", "http://127.0.0.1:1")
+    w = wire(never)
+    bound = round(1e6 * asyncio.run(_estimate(w, ask("a"))).usd)
+    options: dict[str, Any] = {} if connects else {"transport": None}
+
+    async def go() -> None:
+        # On a clock that stands still, time is never up before the call is sent.
+        engine = w.engine(Streaming(), deadline_s=0.1, clock=lambda: 0.0, **options)
+        try:
+            if asked == "answer":
+                await engine.answer([ask("a")])
+            async for _ in engine.stream(ask("a")):
+                raise AssertionError("nobody answers")
+        except BudgetExceeded:
+            # A report that is written now says what was paid.
+            assert asked == "stream" or engine.spend.usd == (bound / 1e6 if connects else 0.0)
+            raise
+        finally:
+            await engine.aclose()
+
+    with pytest.raises(BudgetExceeded, match="time of this run"):
+        asyncio.run(go())
+    assert (w.spent(), w.reserved()) == (bound if connects else 0, 0)
+
+
 def test_no_more_calls_are_in_flight_than_allowed_also_across_answers(wire: Any) -> None:
     flying, most = 0, 0
 
@@ -626,6 +666,11 @@ def test_no_more_calls_are_in_flight_than_allowed_also_across_answers(wire: Any)
 
     asyncio.run(go())
     assert most == 3
+
+
+def test_a_deadline_is_a_number(wire: Any) -> None:
+    with pytest.raises(ValueError, match="deadline_s = nan"):
+        wire().engine(deadline_s=float("nan"))
 
 
 def test_concurrency_starts_at_one(wire: Any) -> None:

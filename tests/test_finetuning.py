@@ -298,6 +298,12 @@ def test_cancelling_the_task_waits_until_the_thread_has_stopped(bench, tuner, mo
     assert bench.resume().status == "succeeded"
 
 
+def test_a_time_that_is_no_number_is_refused_before_anything_begins(bench):
+    with pytest.raises(ValueError, match="seconds = nan"):
+        bench.train(seconds=float("nan"))
+    assert bench.events() == []
+
+
 def test_time_that_runs_out_leaves_a_job_to_resume(bench):
     with pytest.raises(BudgetExceeded, match="not over"):
         bench.train(seconds=1e-9)

@@ -466,6 +466,21 @@ def test_a_challenger_that_became_champion_is_watched_on_and_rolled_back(league,
     assert json.loads((league.state / "champion.json").read_text())["run_id"] == "run-first"
 
 
+def test_where_no_champion_was_good_a_harmful_one_gives_way_to_the_one_it_did_worse_than(
+    league, opened
+):
+    add_run(league, "run-c", Configuration(provider="p", model="third"))
+    league.promote("run-c", force=True, reason="x")
+    league.rollback()
+    league.rollback("run-c")
+    begin(league, QUICK, "run-b")
+    live = opened()
+    league.promote("run-b", force=True, reason="the boss says so")
+    serve(live, 500)
+    assert league.champion().run_id == "run-c"
+    assert SECOND.hash in league.quarantined()
+
+
 @pytest.mark.parametrize("seen", [True, False])
 def test_harm_of_a_challenger_that_was_replaced_rolls_nobody_back(
     league, opened, monkeypatch, seen
@@ -684,6 +699,7 @@ REFUSED = [
     ({"ramp": (1.0,)}, SettingsError, "fraction = 1.0"),
     ({"ramp": (1.5,), "mode": "shadow"}, SettingsError, "fraction = 1.5"),
     ({"ramp": (float("nan"),)}, SettingsError, "fraction = nan"),
+    ({"mode": "shadow", "claim": True}, SettingsError, "a shadow cannot prove a claim"),
 ]
 
 

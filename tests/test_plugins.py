@@ -27,7 +27,7 @@ from penin_core import (
     hookspecs,
 )
 from penin_core.plugins import Plugins, listed
-from penin_core.settings import Settings
+from penin_core.settings import Settings, validated
 from penin_core.testing import fakes
 from penin_core.testing.fakes import Echo, write_distribution
 
@@ -650,6 +650,17 @@ def test_describe_says_what_each_plugin_provides(plugins):
         "state": "loaded",
         "reason": "",
     }
+
+
+@pytest.mark.parametrize("rate", [float("nan"), float("inf")])
+def test_an_option_is_a_finite_number(rate):
+    class Options(ComponentOptions):
+        """What can be set."""
+
+        rate: float
+
+    with pytest.raises(SettingsError, match=f"rate = {rate}: input should be a finite number"):
+        validated(Options, {"rate": rate}, "[finetuners.x]")
 
 
 def test_every_hook_is_documented_and_used():

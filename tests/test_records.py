@@ -131,6 +131,12 @@ def test_a_copy_has_the_hash_of_its_own_values():
     assert (CONFIG.hash, REQUEST.key) == before
 
 
+@pytest.mark.parametrize("value", [float("nan"), [float("inf")], {"a": 2**60}, "\ud800"])
+def test_a_configuration_holds_nothing_that_no_hash_could_be_made_of(value):
+    with pytest.raises(ValidationError, match="no canonical JSON"):
+        Configuration(provider="p", model="m", extra={"x": value})
+
+
 def test_columns_of_an_example_are_part_of_the_hash_and_their_absence_is_none():
     known = {"input": "1", "output": "2", "tags": []}
     plain = CONFIG.model_copy(update={"examples": (Example(input="1", output="2"),)})

@@ -67,7 +67,7 @@ def test_what_is_not_known_is_charged_whole(tmp_path):
     assert books(tmp_path) == (100, 0)
 
 
-SENT = Prepared("POST", "https://x", "/", {}, b"")
+SENT = Prepared("POST", "https://x", "/", {}, b"", unsent=False)
 _UNPAID = (
     ProviderAuthError,
     ProviderRateLimited,

@@ -51,18 +51,12 @@ def start(
     RUN_ID may be the beginning or the end of the id. Whoever serves takes it up at once. It loses
     its share at the first proof of harm.
     """
-    from penin_core.errors import SettingsError
     from penin_core.live.start import begin
     from penin_core.live.status import described
     from penin_core.live.trial import Trial
 
     from .shared import find_run
 
-    if shadow and claim:
-        raise SettingsError(
-            "--claim cannot stand beside --shadow: nobody sees what a shadow answers",
-            hint="leave one out: a claim that no feedback can decide loses its share of the error",
-        )
     with _league(config, state_dir) as (league, place):
         run = find_run(league.ledger, run_id)["id"]
         experiment = begin(

@@ -59,7 +59,7 @@ def command(
     Challengers are raced on the select tasks of the suite; the winner has to prove on fresh confirm
     tasks that it is better, or cheaper and no worse. A clean refusal to promote ends with exit
     code 0, an exhausted budget with 4. Time and money are for all cycles together. --resume takes
-    all but time and money from the cycle that was interrupted, and pays no call twice.
+    all but time and money from the cycle that was interrupted, and pays no answer twice.
     """
     if options["resume"]:
         _refuse_beside_resume(ctx)

@@ -214,9 +214,7 @@ def list_jobs(config: Path | None, state_dir: Path | None, as_json: bool) -> Non
 
 @command.command("export")
 @click.option("--output", type=FILE, required=True, metavar="NEW", help="The file to write.")
-@click.option(
-    "--least", type=click.FloatRange(0, 1), default=1.0, help="Lowest utility of an answer."
-)
+@click.option("--least", type=float, default=1.0, help="Lowest utility of an answer, in [0, 1].")
 @suite_option
 @place_options
 @json_option
@@ -232,11 +230,14 @@ def export(
 
     Tasks that are kept for proof are left out; every row names the run that it comes from.
     """
+    from penin_core.errors import SettingsError
     from penin_core.projectfiles import write_whole
     from penin_core.training.export import answered_rows
 
     from .shared import checked_project
 
+    if not 0.0 <= least <= 1.0:
+        raise SettingsError(f"--least: {least} does not lie in [0, 1]", hint="write 0.8, say")
     with checked_project(config, state_dir, suite) as (project, _), project.ledger() as ledger:
         rows = answered_rows(project.state, ledger, project.suite, least)
     text = "".join(json.dumps(found, ensure_ascii=False) + "\n" for found in rows)

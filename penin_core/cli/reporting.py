@@ -134,7 +134,7 @@ def _next(report: CycleReport, best: RunSummary | None, fresh: int | None) -> li
         return [line("next", "penin status")]
     commands = [f"penin why {best.run_id}"]
     if report.reason.startswith("budget_exhausted"):
-        commands.append("penin evolve --resume, with more time or money: pays no call twice")
+        commands.append("penin evolve --resume, with more time or money: pays no answer twice")
     elif best.decision.verdict == "rollback" and _too_dear(best.decision.reason):
         commands.append("[evolve.margins] C in penin.toml says how much more an answer may cost")
     if _moved(report):

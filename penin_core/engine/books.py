@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias
@@ -63,10 +64,27 @@ class Books:
             BudgetExceeded: the time is used up.
         """
         if self.seconds_left() <= 0:
-            raise BudgetExceeded(
-                f"the time of this run ({self._deadline_s:.4g} s) is used up",
-                hint="give it more time; what was answered so far is kept and not asked again",
-            )
+            raise self._late()
+
+    @asynccontextmanager
+    async def in_time(self) -> AsyncIterator[None]:
+        """Cut off at the deadline what the block waits for.
+
+        Raises:
+            BudgetExceeded: the time is used up; where it was so before, the block does not begin.
+        """
+        self.check_time()
+        try:
+            async with asyncio.timeout(None if self._deadline_s is None else self.seconds_left()):
+                yield
+        except TimeoutError:
+            raise self._late() from None
+
+    def _late(self) -> BudgetExceeded:
+        return BudgetExceeded(
+            f"the time of this run ({self._deadline_s:.4g} s) is used up",
+            hint="give it more time; what was answered so far is kept and not asked again",
+        )
 
     def flight(self, bound: int, key: str) -> Flight:
         """Reserve money for what happens in the block, which settles or releases it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from penin_core.errors import (
 from penin_core.records import Call, Progress, Reply, Wait
 
 from .books import Books
+from .replies import ReplyLost
 from .retry import Sleep, retried
 from .tabs import Tab, may_be_done
 from .tape import Tape
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from .transport import HttpTransport
 
 OnProgress = Callable[[Progress], None]
+
+#: So long may each step take by which an operation cleans up after the time is used up.
+TIDY_S = 10.0
 
 
 class Driver:
@@ -60,7 +65,7 @@ class Driver:
         Raises:
             ProviderError: a call failed, after its retries, and the generator did not handle it.
             BudgetExceeded: the time is used up; calls that the generator makes to clean up after
-                that are still carried out.
+                that are still carried out, each once and for ten seconds at most.
             PluginInvalid: the generator yielded something that is no step.
         """
         reply: Reply | None = None
@@ -105,7 +110,7 @@ class Driver:
             if step.asks is not None and self._tab is not None:
                 return await self._tab.pay(step, step.asks, self._call)
             return await self._call(step)
-        await self._sleep(step.seconds)
+        await self._sleep(max(0.0, min(step.seconds, self._seconds_left())))
         return None
 
     async def _recorded(self, step: Call | Wait, tape: Tape) -> Reply | None:
@@ -118,7 +123,9 @@ class Driver:
         except (ProviderError, BudgetExceeded, SettingsError) as error:
             changes = isinstance(step, Call) and step.method != "GET"
             unclear = may_be_done(error) or isinstance(error, ProviderBadReply)
-            tape.fail(step, error, begun=changes and unclear)
+            # Of one that the deadline cut off nobody knows what came of it: its intent stands.
+            if not (self._late and isinstance(error, BudgetExceeded)):
+                tape.fail(step, error, begun=changes and unclear)
             raise
         tape.note(step, reply)
         return reply
@@ -129,17 +136,37 @@ class Driver:
             self._late = True
             self._books.check_time()
 
+    def _seconds_left(self) -> float:
+        return TIDY_S if self._late else self._books.seconds_left()
+
     async def _call(self, call: Call) -> Reply:
         transport = self._transport
         if transport is None:
             raise ProviderRefused(f"provider '{self._provider}' is local and has nobody to call")
+        if self._late:
+            return await _tidied(transport, call)
 
         def may_repeat(error: ProviderError) -> bool:
             # A second POST could start a second job, or store a file twice.
             return error.transient and (call.method == "GET" or not may_be_done(error))
 
         async def attempt() -> Reply:
-            return await transport.send(transport.prepare(call))
+            try:
+                async with self._books.in_time():
+                    return await transport.send(transport.prepare(call))
+            except BudgetExceeded:
+                self._late = True
+                raise
 
-        left = (lambda: float("inf")) if self._late else self._books.seconds_left
+        left = self._books.seconds_left
         return await retried(attempt, sleep=self._sleep, seconds_left=left, may_repeat=may_repeat)
+
+
+async def _tidied(transport: HttpTransport, call: Call) -> Reply:
+    """Carry out what cleans up when the time is over: once, and for a short while."""
+    try:
+        async with asyncio.timeout(TIDY_S):
+            return await transport.send(transport.prepare(call))
+    except TimeoutError:
+        lost = f"{call.method} {call.path} was not answered in {TIDY_S:g} s"
+        raise ReplyLost(lost, hint="see at the service what came of it") from None

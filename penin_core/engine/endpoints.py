@@ -11,11 +11,11 @@ from pathlib import Path
 
 from penin_core.canonical import digest
 from penin_core.contracts import HttpProvider, LocalProvider, Provider
-from penin_core.errors import ProviderAuthError, ProviderError, ProviderRefused
-from penin_core.records import Request
+from penin_core.errors import PluginInvalid, ProviderAuthError, ProviderError, ProviderRefused
+from penin_core.records import Call, Request
 
 from .addresses import is_loopback
-from .replies import plugin_failure
+from .replies import Redactor, plugin_failure
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
@@ -133,3 +133,25 @@ def _sources(file: Path) -> list[Path]:
     if (file.parent / "__init__.py").exists():
         return sorted(file.parent.glob("*.py"))
     return [file] if file.exists() else []
+
+
+def encoded(provider: HttpProvider, request: Request) -> Call:
+    """Let ``provider`` write a request.
+
+    Raises:
+        ProviderError: it cannot, and says why.
+        PluginInvalid: it fails; that is no fault of who asks.
+    """
+    try:
+        call = provider.encode(request)
+        if isinstance(call, Call):
+            return call
+        problem = f"encode() returned {type(call).__name__}, not Call"
+    except ProviderError:
+        raise
+    except Exception as error:
+        problem = Redactor(key_of(provider)).text(plugin_failure(error))
+    raise PluginInvalid(
+        f"provider '{provider.name}' cannot write a request: {problem}",
+        hint="this is a defect of the provider; report it to its author",
+    )

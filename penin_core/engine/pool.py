@@ -7,6 +7,7 @@ import ssl
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from penin_core.errors import SettingsError
 
@@ -23,7 +24,7 @@ _FRESH_S = 5.0
 class Prepared:
     """A request that is ready to be sent. Its headers hold the key.
 
-    ``unsent`` is True only while it waits for a connection: nothing of it has left then.
+    ``unsent`` is True until there is a connection for it: nothing of it has left before.
     """
 
     method: str
@@ -31,8 +32,16 @@ class Prepared:
     target: str
     headers: Mapping[str, str] = field(repr=False)
     content: bytes = field(repr=False)
-    unsent: bool = False
+    unsent: bool = True
     text: bool = False
+
+    async def follow(self, event: str, about: Mapping[str, Any]) -> None:
+        """Hear from httpcore2 how far it is: on its way to a proxy, or beyond."""
+        if event.endswith("connect_tcp.started"):
+            self.unsent = True
+        elif event.endswith("send_request_headers.started"):
+            # What asks the proxy for the way is none of ours.
+            self.unsent = about["request"].method == b"CONNECT"
 
 
 class Pool:
@@ -111,7 +120,6 @@ class Pool:
         return None
 
     async def _ready(self, request: Prepared) -> Connection:
-        request.unsent = True
         connection = self._kept() or await self._connect()
         request.unsent = False
         return connection

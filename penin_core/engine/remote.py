@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 from penin_core.contracts import HttpProvider
 from penin_core.errors import (
+    BudgetExceeded,
+    PluginInvalid,
     ProviderAuthError,
     ProviderBadReply,
     ProviderError,
@@ -30,6 +32,7 @@ from penin_core.records import Call, Capabilities, Completion, Price, Reply, Req
 
 from .books import Batch, Books, Item
 from .breaker import Breaker
+from .endpoints import encoded
 from .pace import Clock, Pace
 from .prices import (
     price_of,
@@ -39,7 +42,7 @@ from .prices import (
     usd_to_micro,
 )
 from .refusals import refused_parameter, without
-from .replies import ReplyLost, capabilities_of, completed, decode, plugin_failure
+from .replies import ReplyLost, capabilities_of, completed, decode
 from .retry import RetryBudget, Sleep, retried
 
 if TYPE_CHECKING:
@@ -156,12 +159,12 @@ class RemoteModel:
     async def _ask(self, key: str, request: Request) -> Completion:
         capabilities = self._capabilities(request)
         bound = self.bound(request)
-        encoded = self._encode(request)
+        written = self._encode(request)
         refused = self._refused.setdefault(request.model, set())
         self._retries.called()
 
         async def attempt() -> Completion:
-            call, able = without(encoded, left_out), _also_refusing(capabilities, left_out)
+            call, able = without(written, left_out), _also_refusing(capabilities, left_out)
             return await self._let_out(partial(self._attempt, key, request, call, bound, able))
 
         while True:
@@ -174,7 +177,7 @@ class RemoteModel:
                     budget=self._retries,
                 )
             except ProviderRefused as error:
-                name = refused_parameter(error, encoded)
+                name = refused_parameter(error, written)
                 if name is None or name in left_out:
                     raise
                 refused.add(name)
@@ -242,14 +245,18 @@ class RemoteModel:
 
     async def _send(self, prepared: Prepared, reservation: int, on_text: OnText | None) -> Reply:
         try:
-            return await self._transport.send(prepared, on_text)
+            async with self._books.in_time():
+                return await self._transport.send(prepared, on_text)
         except asyncio.CancelledError:
             # A call that went out leaves its reservation open: nobody knows whether it was billed.
             if prepared.unsent:
                 self._books.release(reservation)
             raise
-        except (ReplyLost, ProviderBadReply):
-            self._books.settle(reservation, None)
+        except (BudgetExceeded, ReplyLost, ProviderBadReply):
+            if prepared.unsent:
+                self._books.release(reservation)
+            else:
+                self._books.settle(reservation, None)
             raise
         except (ProviderError, SettingsError):
             self._books.release(reservation)
@@ -263,15 +270,10 @@ class RemoteModel:
 
     def _encode(self, request: Request) -> Call:
         try:
-            call = self._provider.encode(request)
-            if isinstance(call, Call):
-                return call
-            problem = f"encode() returned {type(call).__name__}, not Call"
-        except ProviderError:
-            raise
-        except Exception as error:
-            problem = self._transport.redact(plugin_failure(error))
-        raise ProviderRefused(f"provider '{self._provider.name}' cannot write it: {problem}")
+            return encoded(self._provider, request)
+        except PluginInvalid as error:
+            # It takes no other request with it.
+            raise ProviderRefused(str(error), hint=error.hint) from None
 
     def _capabilities(self, request: Request) -> Capabilities:
         if request.model not in self._known:

@@ -291,9 +291,7 @@ class Through:
     def __init__(self, network: Network, connect_s: float, idle_s: float, total_s: float) -> None:
         self._network = network
         self._total_s = total_s
-        self._extensions = {
-            "timeout": {"connect": connect_s, "read": idle_s, "write": idle_s, "pool": None}
-        }
+        self._timeout = {"connect": connect_s, "read": idle_s, "write": idle_s, "pool": None}
 
     async def exchange(self, request: Prepared) -> tuple[int, Mapping[str, str], bytes]:
         """Send one request; return status, headers and body."""
@@ -307,15 +305,21 @@ class Through:
         self, request: Prepared
     ) -> AsyncIterator[tuple[int, Mapping[str, str], AsyncIterator[bytes]]]:
         """Send one request; the body of the answer is read inside the block, as it arrives."""
-        response = await self._network.handle_async_request(
-            httpx2.Request(
-                request.method,
-                f"{request.origin}{request.target}",
-                headers=dict(request.headers),
-                content=request.content,
-                extensions=self._extensions,
-            )
+        written = httpx2.Request(
+            request.method,
+            f"{request.origin}{request.target}",
+            headers=dict(request.headers),
+            content=request.content,
+            extensions={"timeout": self._timeout, "trace": request.follow},
         )
+        # What stands in for the network says nothing of how far it is.
+        request.unsent = False
+        try:
+            response = await self._network.handle_async_request(written)
+        except httpx2.TransportError as error:
+            if request.unsent and not isinstance(error, _UNSENT):
+                raise NotConnected(f"the proxy opens no way: {type(error).__name__}") from error
+            raise
         # As it came over the wire: what httpx2 unpacks has no limit.
         assert isinstance(response.stream, httpx2.AsyncByteStream)
         try:

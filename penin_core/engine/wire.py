@@ -7,6 +7,7 @@ and ``retry`` say so; ``transport`` and ``pool`` carry a call; ``books`` keep mo
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -70,6 +71,8 @@ class Engine:
     ) -> None:
         if concurrency < 1:
             raise ValueError(f"concurrency = {concurrency} must be at least 1")
+        if deadline_s is not None and math.isnan(deadline_s):
+            raise ValueError(f"deadline_s = {deadline_s} must be a number of seconds")
         self._providers = providers
         self._books = Books(budget, cache, deadline_s, clock)
         self._concurrency = concurrency
@@ -94,8 +97,9 @@ class Engine:
         request takes no other with it.
 
         Raises:
-            BudgetExceeded: money or time is used up. Raised before the call that would break the
-                limit, after everything in flight has arrived and been stored.
+            BudgetExceeded: money or time is used up. Where it is money, this is raised before the
+                call that would break the limit, after everything in flight has arrived and been
+                stored; the end of the time cuts off what is in flight, which counts as paid.
             SettingsError: a provider's base URL is unusable; nothing was sent.
             PluginError: there is no such provider; nothing was sent.
             StateError: budget or cache cannot be written.
@@ -105,9 +109,9 @@ class Engine:
         batch = Batch(self._books, len(plan.distinct), on_answer=self._on_answer)
         batch.recall(plan.known)
         await asyncio.gather(*(_ask(model, items, batch) for model, items in missing.items()))
+        await self._books.settled()
         if batch.stop is not None:
             raise batch.stop
-        await self._books.settled()
         return [
             slot if isinstance(slot, ProviderError) else batch.answers[slot] for slot in plan.slots
         ]
@@ -157,7 +161,7 @@ class Engine:
 
         Raises:
             ProviderError: there is no answer, or half of one, which counts as paid.
-            BudgetExceeded: the call could break a limit.
+            BudgetExceeded: the call could break a limit, or the time ends before the answer does.
         """
         plan = self._plan([request])
         if isinstance(slot := plan.slots[0], ProviderError):

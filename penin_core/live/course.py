@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from penin_core.errors import PromotionRefused, StateError
 from penin_core.league.canary import Arm, Outcome
-from penin_core.league.promotion import Entries, Feedback, LeagueOrchestrator
-from penin_core.ledger.champion import champions, current_champion, last_good
+from penin_core.league.promotion import LAST_GOOD, Entries, Feedback, LeagueOrchestrator
+from penin_core.ledger.champion import champions, last_good
 from penin_core.records import Configuration
 from penin_core.state import exclusive
 
@@ -155,7 +155,7 @@ class Course:
         proved = end.verdict == "safe" and trial.proved
         entries = ending(trial, end, self.league.stamp, proved=proved)
         if end.verdict == "harmful":
-            self._take_back(trial.experiment.challenger, f"live traffic: {end.reason}", entries)
+            self._take_back(trial.experiment, f"live traffic: {end.reason}", entries)
         elif proved and not trial.promoted:
             if not self._promote(trial, end):
                 return
@@ -164,16 +164,19 @@ class Course:
         log.warning("experiment %s: %s, %s", trial.experiment.id, end.verdict, end.reason)
         self.trial, self.waiting = None, ""
 
-    def _take_back(self, challenger: str, reason: str, entries: Entries) -> None:
+    def _take_back(self, experiment: Experiment, reason: str, entries: Entries) -> None:
         """Write the end of a harmful challenger; where it is the champion, roll that back, too.
 
         Whom somebody else promoted meanwhile did nothing: the champion is asked for under the lock.
+        Where no earlier champion is good, the one that the challenger did worse than is better.
         """
         ledger = self.league.ledger
         with ledger.lock:
-            champion = current_champion(ledger)
-            if champion and champion.config_digest == challenger and last_good(ledger):
-                self.league.rollback(reason=reason, beside=entries)
+            *earlier, champion = champions(ledger)
+            former = [c.run_id for c in earlier if c.config_digest == experiment.champion]
+            to = LAST_GOOD if last_good(ledger) else former[-1] if former else None
+            if champion.config_digest == experiment.challenger and to is not None:
+                self.league.rollback(to, reason=reason, beside=entries)
             else:
                 ledger.record_many(entries)
 

@@ -34,8 +34,13 @@ def begin(
         StateError: there is no champion or no such run, or an experiment runs already.
         PromotionRefused: the challenger is the champion, is quarantined, or (for a canary) did not
             pass guards and point values.
-        SettingsError: a share is none, or the duration.
+        SettingsError: a share is none, or the duration; or a shadow is to prove a claim.
     """
+    if claim and mode == "shadow":
+        raise SettingsError(
+            "a shadow cannot prove a claim by feedback: nobody sees what it answers",
+            hint="leave one out: a claim that no feedback can decide loses its share of the error",
+        )
     if (now := running(league.ledger)) is not None:
         raise StateError(
             f"experiment {now.experiment.id} runs already, with run {now.experiment.run_id}",
@@ -93,7 +98,7 @@ def _require_fit(
     if why:
         raise PromotionRefused(
             f"run {run['id']} is not tried on live traffic: {why}",
-            hint="penin status lists the runs; penin why RUN_ID explains one",
+            hint="penin ledger show lists the runs; penin why RUN_ID explains one",
         )
 
 

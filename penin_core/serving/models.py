@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 
@@ -19,6 +20,7 @@ from penin_core.project import Project
 from penin_core.records import Configuration
 
 from .billing import Billing
+from .following import AGAIN_AFTER_S
 from .local import Batches, LocalBackend, NoCache
 from .passthrough import PassThrough, passes
 from .pieces import Backend
@@ -48,7 +50,8 @@ class Models:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="penin-local")
         self._upstreams: dict[tuple[str, bool], Upstream] = {}
         self._batches: dict[str, Batches] = {}
-        self._others: dict[str, Backend | PeninError] = {}
+        #: By the hash of a configuration, and when each was made or failed.
+        self._others: dict[str, tuple[Backend | PeninError, float]] = {}
         self._making = threading.Lock()
 
     def backend(self, config: Configuration, *, tried: bool = False) -> Backend:
@@ -69,9 +72,13 @@ class Models:
         raise PluginInvalid(f"provider '{config.provider}' is of no kind that can be asked")
 
     async def other(self, config: Configuration) -> Backend | PeninError:
-        """Return the way to ask with a configuration that is tried, or why there is none."""
-        found = self._others.get(config.hash)
-        if found is None:
+        """Return the way to ask with a configuration that is tried, or why there is none.
+
+        What failed is tried again after a while: what was missing may have come.
+        """
+        found, since = self._others.get(config.hash, (None, 0.0))
+        failed = isinstance(found, PeninError)
+        if found is None or (failed and time.monotonic() - since >= AGAIN_AFTER_S):
             try:
                 found = await asyncio.to_thread(self.backend, config, tried=True)
             except PeninError as error:
@@ -82,7 +89,7 @@ class Models:
                 found = PluginInvalid(f"provider '{config.provider}' cannot be asked: {problem}")
             if len(self._others) >= MOST_OTHERS:
                 self._others.clear()
-            self._others[config.hash] = found
+            self._others[config.hash] = found, time.monotonic()
         return found
 
     async def aclose(self) -> None:

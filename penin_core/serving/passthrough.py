@@ -9,6 +9,7 @@ from typing import Any
 from penin_core.chat_completions import ChatCompletionsProvider
 from penin_core.contracts import HttpProvider
 from penin_core.engine.bodies import json_body
+from penin_core.engine.endpoints import encoded
 from penin_core.engine.pool import Prepared
 from penin_core.engine.replies import UNREADABLE, decode
 from penin_core.errors import ProviderBadReply
@@ -18,7 +19,7 @@ from .billing import Billing, Charge
 from .pieces import Piece, Tally
 from .questions import Question, only_text, text_of
 from .refusals import Refusal, invalid
-from .remote import PROBE, Remote, encoded, sample_of
+from .remote import PROBE, Remote, sample_of
 from .upstream import Upstream
 
 #: What a service adds around a message, and around a whole prompt, in tokens, counted high.

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from penin_core.contracts import HttpProvider
-from penin_core.engine.endpoints import key_of
 from penin_core.engine.prices import output_bound, price_of, usage_cost_micro_usd, usd_to_micro
-from penin_core.engine.replies import Redactor, capabilities_of, plugin_failure
-from penin_core.errors import PluginInvalid, ProviderError
-from penin_core.records import Call, Configuration, Message, Price, Request
+from penin_core.engine.replies import capabilities_of
+from penin_core.records import Configuration, Message, Price, Request
 
 from .billing import Billing, Charge
 from .pieces import Tally
@@ -66,28 +64,6 @@ class Remote:
         else:
             cost = usage_cost_micro_usd(self._price(read), read, wrote)
         charge.spent = tally.micro_usd = cost
-
-
-def encoded(provider: HttpProvider, request: Request) -> Call:
-    """Let ``provider`` write a request.
-
-    Raises:
-        ProviderError: it cannot, and says why.
-        PluginInvalid: it fails; that is no fault of who asks.
-    """
-    try:
-        call = provider.encode(request)
-        if isinstance(call, Call):
-            return call
-        problem = f"encode() returned {type(call).__name__}, not Call"
-    except ProviderError:
-        raise
-    except Exception as error:
-        problem = Redactor(key_of(provider)).text(plugin_failure(error))
-    raise PluginInvalid(
-        f"provider '{provider.name}' cannot write a request: {problem}",
-        hint="this is a defect of the provider; report it to its author",
-    )
 
 
 def sample_of(config: Configuration) -> Request:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 
+from penin_core.engine.endpoints import encoded
 from penin_core.engine.prices import prompt_bound
 from penin_core.engine.replies import decode
 from penin_core.records import Completion
 
 from .pieces import Piece, Tally, in_pieces, whole
 from .questions import Question
-from .remote import Remote, encoded
+from .remote import Remote
 
 
 class Translating(Remote):

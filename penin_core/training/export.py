@@ -31,9 +31,12 @@ def answered_rows(
     tasks whose ``consent`` is false.
 
     Raises:
+        ValueError: ``least`` does not lie in [0, 1].
         EvaluationFailed: there is none.
         LedgerInvalid, StateError: a run's files are not those that were recorded.
     """
+    if not 0.0 <= least <= 1.0:
+        raise ValueError(f"least = {least} does not lie in [0, 1]")
     kept = {task.id for task in fresh_tasks(suite, campaign_of(ledger))}
     tasks = {t.id: t for t in suite.tasks if t.id not in kept and t.consent is not False}
     best: dict[str, tuple[tuple[float, bool], dict[str, Any]]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -78,6 +79,8 @@ async def train(
         BudgetExceeded: ``seconds`` are over; the job can be resumed.
         StateError: the disk is full, or the job's folder is damaged; the job can be resumed.
     """
+    if seconds is not None and math.isnan(seconds):
+        raise ValueError(f"seconds = {seconds} must be a number")
     if not job.begun:
         ledger.record_event(CREATED, {**job.about, "service_job": None})
     ends = float("inf") if seconds is None else time.monotonic() + seconds
