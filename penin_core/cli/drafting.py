@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from penin_core.runners import Appraisal
     from penin_core.settings import SuiteDefinition
 
-EMBEDDED = ("tiny", "tiny-3")
+EMBEDDED = ("tiny", "tiny-4")
 DIGITS = 4
 
 

@@ -16,7 +16,7 @@ from .tokenizer import N_CONTROL
 #: right would ask for ever sharper ones, and say nothing of the examples to come.
 TEMPERATURES = 1.05 ** np.arange(-4, 24)
 #: Lessons that are read side by side.
-_ROWS = 8
+_ROWS = 4
 
 
 @dataclass(frozen=True, slots=True)

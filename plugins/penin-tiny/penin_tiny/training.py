@@ -37,7 +37,7 @@ CHECKPOINT = "checkpoint.npz"
 #: Seconds of work that a killed process may lose.
 SECONDS = 20.0
 #: Changes of this code that change results: a checkpoint of another version is not gone on from.
-VERSION = 4
+VERSION = 5
 #: How far a model goes from the base towards what was learnt: less forgets less, and is surer on
 #: texts that few examples are like.
 WAY = np.float32(0.7)

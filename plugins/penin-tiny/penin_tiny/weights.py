@@ -17,8 +17,8 @@ from penin_core import PluginInvalid
 
 Floats = NDArray[np.float32]
 
-PATH = Path(__file__).with_name("tiny-3.npz")
-SHA256 = "c43bb6156883e804e867070699523a8829b029734792c53b2b94bf4241be291f"
+PATH = Path(__file__).with_name("tiny-4.npz")
+SHA256 = "9d40f4d82c770305a86acaeb4c4f6153044dd289222cdaf0f2311b0334ffe623"
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ KNOWN = [
 def ask(system: str, user: str, **changes: Any) -> Request:
     fields: dict[str, Any] = {
         "provider": "tiny",
-        "model": "tiny-3",
+        "model": "tiny-4",
         "system": system,
         "messages": (Message(role="user", content=user),),
         "temperature": 0.0,
@@ -190,7 +190,7 @@ def test_a_prompt_at_the_limit_is_answered_and_never_cut() -> None:
 
 
 def test_the_context_limit_is_a_capability() -> None:
-    capabilities = PROVIDER.capabilities("tiny-3")
+    capabilities = PROVIDER.capabilities("tiny-4")
     assert capabilities.context_tokens == CONTEXT_TOKENS
     assert capabilities.logprobs
     assert capabilities.seed
@@ -201,8 +201,8 @@ def test_the_context_limit_is_a_capability() -> None:
 def test_an_unknown_model_is_refused_with_a_suggestion() -> None:
     with pytest.raises(ProviderRefused, match="tiny-9") as caught:
         PROVIDER.capabilities("tiny-9")
-    assert "did you mean tiny-3" in caught.value.hint
-    assert "tiny-3" in refusal(ask(JSON, "x", model="gpt-9")).hint
+    assert "did you mean tiny-4" in caught.value.hint
+    assert "tiny-4" in refusal(ask(JSON, "x", model="gpt-9")).hint
 
 
 @pytest.mark.parametrize(

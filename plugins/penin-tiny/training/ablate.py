@@ -42,12 +42,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", default="3000")
+    parser.add_argument("--tokens", default="6144", help="per step")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--workers", default="0")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    common = ["--steps", args.steps, "--device", args.device, "--workers", args.workers]
-    common += ["--check-every", args.steps]
+    common = ["--steps", args.steps, "--tokens", args.tokens, "--check-every", args.steps]
+    common += ["--device", args.device, "--workers", args.workers]
     for name, variant in VARIANTS.items():
         found = [
             measure(args.folder / f"{name}-{seed}".replace(" ", "-"), variant, common, seed)

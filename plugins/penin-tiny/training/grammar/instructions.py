@@ -20,6 +20,8 @@ from .wording_rules import RULES
 LEVELS = ("clear", "partial", "vague")
 OBJECT_TASKS = frozenset({"json", "booking", "record"})
 
+COUNTED = ("no", "one", "two", "three", "four", "five", "six")
+
 #: How likely each form is where nothing is said about it; the first is the canonical one.
 _OPEN_FORMS = {
     "json": {"json": 0.52, "line": 0.24, "renamed": 0.12, "single": 0.12},
@@ -131,6 +133,7 @@ def _drawn(rng: Random, rule: str, ask: Ask) -> str:
     values = {
         "noun": noun,
         "keys": _listed(rng, _names(rng, ask)),
+        "count": COUNTED[len(ask.keys or NEWS_KEYS)],
         "labels": _alternatives(rng, labels) if labels else "",
         "what": rng.choice([ask.task, ask.task, ask.task, f"{ask.task} label"]),
         "q": ask.question,
@@ -170,7 +173,7 @@ def _alternatives(rng: Random, labels: Sequence[str]) -> str:
 
 def _disturbed(rng: Random, text: str, ask: Ask) -> str:
     """Drop, replace or add words that carry no meaning, so that none of them is relied upon."""
-    if not happens(rng, 0.25):
+    if not happens(rng, 0.35):
         return text
     rate = rng.choice([0.08, 0.2, 0.4])
     words = []

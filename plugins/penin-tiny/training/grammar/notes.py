@@ -103,6 +103,8 @@ def _surrounded(rng: Random, clause: str) -> str:
 def _open_clause(rng: Random, value: str) -> str:
     """Surround the value with words that say nothing about it."""
     before = chatter(rng, rng.choice([1, 1, 2, 2, 3]))
+    if happens(rng, 0.25):  # As before a name in a language of capital nouns.
+        before = before.title() if happens(rng, 0.5) else sentence_case(before)
     u = rng.random()
     if u < 0.7:
         return f"{before}{rng.choice([' ', ' ', ' ', ': ', ' to ', ' is '])}{value}"

@@ -59,6 +59,8 @@ _INVOICE: dict[str, Callable[[Random], str]] = {
     "total": amount,
     "due": date,
 }
+#: Parts that show what they are, so that any words may stand before them.
+_TELLING = frozenset({"level", "service", "ms", "total", "due"})
 GROUPS = {"log": _LOG, "invoice": _INVOICE}
 
 
@@ -74,13 +76,26 @@ def record(rng: Random, group: str, needed: list[str]) -> Document:
         text = separator.join(_key(rng, key) + sign + facts[key] for key in order)
     else:
         separators = [" ", ", ", "; ", " - "] if group == "log" else [", ", "; ", " | ", " - "]
-        parts = (rng.choice(CLAUSES[key]).format(facts[key]) for key in order)
+        unknown = 0.5 if happens(rng, 0.12) else 0.0
+        parts = (_clause(rng, key, facts[key], unknown) for key in order)
         text = rng.choice(separators).join(parts)
     if happens(rng, 0.25):
         text += rng.choice([" ", ", ", " - "]) + chatter(rng, rng.choice([2, 3, 4]))
     if group == "log" and happens(rng, 0.6):
         text = f"{_timestamp(rng)} {text}"
     return Document(text, facts)
+
+
+def _clause(rng: Random, key: str, value: str, unknown: float) -> str:
+    """Mention the part in a usual way, or among words and signs that say nothing about it."""
+    if key not in _TELLING or not happens(rng, unknown):
+        return rng.choice(CLAUSES[key]).format(value)
+    if key == "ms":
+        return f"{chatter(rng, rng.choice([1, 2]))}{rng.choice([' ', '=', ': '])}{value} ms"
+    if key == "level" and happens(rng, 0.6):
+        before, after = rng.choice(["()", "{}", "||", "**", "~~", "# ", "__", '""', "--"])
+        return f"{before}{value}{after}".strip()
+    return f"{filler(rng)}{rng.choice([' ', ' ', '=', ':', ': '])}{value}"
 
 
 def _order(rng: Random, group: str, keys: list[str]) -> list[str]:

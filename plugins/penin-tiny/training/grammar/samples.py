@@ -15,7 +15,7 @@ TASK_WEIGHTS = dict(zip(TASKS, (0.24, 0.12, 0.07, 0.085, 0.095, 0.28, 0.11), str
 LEVEL_WEIGHTS = {"clear": 0.73, "partial": 0.07, "vague": 0.2}
 #: How many examples stand before the last one, by level.
 SHOT_WEIGHTS = {
-    "clear": {0: 0.6, 1: 0.15, 2: 0.13, 3: 0.09, 4: 0.03},
+    "clear": {0: 0.4, 1: 0.17, 2: 0.16, 3: 0.19, 4: 0.08},
     "partial": {0: 0.55, 1: 0.2, 2: 0.15, 3: 0.1},
     "vague": {0: 0.32, 1: 0.24, 2: 0.21, 3: 0.17, 4: 0.06},
 }

@@ -74,6 +74,6 @@ ESSENTIAL = phrases(
     json | only | sentence | value | word | headline | first | key | label | capital | question |
     asked | asks | answer | nothing | short | brief | main | important | classify | sentiment |
     intent | bare | exact | alone | else | tense | single | what happened | details | data |
-    fields | facts
+    fields | facts | verbatim | quote
     """
 )

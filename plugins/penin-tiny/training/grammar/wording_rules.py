@@ -102,7 +102,18 @@ RULES = {
         <noun>. <need> <keys> <as> <object>. | respond with <object> <with> <keys>. | reply with
         <object> <with> <keys> <source>. | <use_json> The keys are <keys>. | what does the <noun>
         say about <keys>? <use_json> | fields: <keys>. <use_json> | <keys> <as> <object>. | <keys>
-        <as> <object>, please. | fill <keys> <as> <object>.
+        <as> <object>, please. | fill <keys> <as> <object>. | JSON keys: <keys>. | the JSON keys
+        are <keys>. | <object>, keys <keys>. | the <noun> becomes <object> <with> <keys>. | <noun>
+        in, JSON out: <keys>. | <open> <convert> the <noun>: JSON, fields <keys>. | <open>
+        <convert> this <noun> to JSON, <count> keys: <keys>. | you write <count> JSON fields:
+        <keys>. | the answer holds the JSON fields <keys>. | there are <count> keys in your
+        JSON: <keys>. | JSON of <count> fields, <keys>, all of them copied. | a program reads the
+        answer, so it is JSON: <keys>. | our database wants JSON with the columns <keys>. | <keys>:
+        <hand> them <as> <object>. | <keys> - I need them <as> <object>. | we store <keys> of
+        every <noun>. <use_json> | what matters are <keys>. <use_json> | the columns are <keys>.
+        <use_json> | <open> prepare <object> for a program, keys: <keys>. | the keys of the
+        JSON object are called <keys>. | every <noun> has <keys>. <use_json> | <open> tag
+        <keys> <source>. <use_json> | take <keys>, leave the rest. <use_json>
         """
     ),
     "mention": phrases(
@@ -146,7 +157,10 @@ RULES = {
         <open> get the answer. | <open> solve the question. | <open> <read> the <noun> and its
         question. | question answering. | at the end you are asked something. | <open> <get> what
         the question asks for. | the question is at the end. | <open> reply to what is asked. |
-        <open> tell me what was asked.
+        <open> tell me what was asked. | the question's answer is what I need. | the <noun> closes
+        with a question, <get> the answer to it. | what the question wants stands in the <noun>. |
+        the question in the last line wants an answer. | somebody wants to know something, see the
+        question. | a question ends the <noun>: <get> its answer.
         """
     ),
     "find_it": phrases(
@@ -169,7 +183,10 @@ RULES = {
         alone. | Give the value and no other words. | The shortest answer, please. | I need the
         value only. | Copy it without other words. | Just what was asked. | Output the value, no
         more. | Answer with nothing else than the value. | Give me only the value. | Return the
-        value itself.
+        value itself. | Quote it exactly. | Verbatim. | Quote the value, nothing more. | Word for
+        word, no sentence. | Show me the exact value and nothing around it. | All that you write
+        is the value. | The value as it is written, verbatim. | The exact words are enough. | I
+        do not want to read more than the value. | Quote only the answer, verbatim.
         """
     ),
     "sentence": phrases(
@@ -242,6 +259,10 @@ RULES = {
         <open> classify the <what>: <labels>. | <open> classify the <what> as <labels>. | what is
         the <what>: <labels>? | is the <noun> <labels>? | is it <labels>? | <labels>? | <open>
         label the <what> as <labels>. | <open> decide between <labels>. | <what>: <labels>? |
+        <labels>: which is it? | <labels>. Which one fits? | the options are <labels>. What is the
+        <what>? |
+        <open> rate the <noun> as <labels>. | you may choose among <labels>. | <open> tell whether
+        it is <labels>. | which of these is the <what>: <labels>? | <open> say <labels>. |
         which <what> does the <noun> have: <labels>? | <open> choose the <what>: <labels>. |
         <open> pick one of <labels>. | <open> assign one label: <labels>. | which of <labels>
         fits? | the labels are <labels>. <open> choose one. | <open> tell me if the <noun> is
@@ -260,7 +281,8 @@ RULES = {
         Reply with one word. | Respond with one word. | Give only the label. | Your answer is one
         word. | The label alone. | Return the label only. | Write one word. | Nothing but the
         label. | Output only the label. | In one word, please. | Give one word. | The label and
-        nothing else.
+        nothing else. | Choose one word. | Reply with one of these words. | Only one of these. |
+        Say one of them. | You reply with one word. | Just one label.
         """
     ),
     "capitalised": phrases(
