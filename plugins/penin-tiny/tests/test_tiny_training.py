@@ -16,7 +16,7 @@ import pytest
 
 import penin_tiny
 from penin_core import TrainingFailed, TrainingProgress, TrainingStopped
-from penin_tiny import archives, training, tuned
+from penin_tiny import archives, calibration, training, tuned
 from penin_tiny.gradients import Parameters
 from penin_tiny.lessons import Row
 from penin_tiny.optimizer import Optimizer
@@ -178,11 +178,13 @@ def test_low_rank_training_leaves_a_small_file(tmp_path: Path) -> None:
     assert tuned.load(tmp_path).temperature == pytest.approx(figures["temperature"])
 
 
-def test_training_stops_when_validation_gets_no_better(tmp_path: Path) -> None:
-    wrong = tuple(replace(row, answer="P3") for row in ROWS[:2])
-    course = replace(COURSE, validation=wrong, epochs=30, patience=1, rate=1e-3)
-    figures = Training(course, tmp_path).run(nothing)
-    assert figures["epochs"] < 30
+def test_training_stops_when_validation_gets_no_better(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    same = calibration.Fit(temperature=1.0, loss=0.5, right=0.5)
+    monkeypatch.setattr(calibration, "fit", lambda *_: same)
+    course = replace(COURSE, epochs=30, patience=3)
+    assert Training(course, tmp_path).run(nothing)["epochs"] == 3
 
 
 def test_what_answers_fewer_validation_examples_than_the_base_is_not_kept(tmp_path: Path) -> None:
