@@ -57,7 +57,9 @@ def check_run_id(run_id: str) -> str:
         StateError: it does not match ``[a-z0-9][a-z0-9_-]{0,63}``.
     """
     if not ID.fullmatch(run_id):
-        raise StateError(f"run id {run_id!r} is not valid", hint="`penin status` lists the runs.")
+        raise StateError(
+            f"run id {run_id!r} is not valid", hint="`penin ledger show` lists the runs."
+        )
     return run_id
 
 

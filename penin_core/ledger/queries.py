@@ -234,7 +234,7 @@ class Readable(ABC):
         with self._reading() as connection:
             row = connection.execute(f"{SELECT['runs']} WHERE id = ?", (run_id,)).fetchone()
         if row is None:
-            hint = "`penin status` lists the runs."
+            hint = "`penin ledger show` lists the runs."
             raise StateError(f"run {run_id!r} is not in the ledger", hint=hint)
         return _run_row(row)
 
