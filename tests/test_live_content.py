@@ -7,7 +7,7 @@ from penin_core.builtin.evaluators.harm import PersonalData, Secrets
 from penin_core.builtin.evaluators.utility import ExactMatch
 from penin_core.builtin.evaluators.verifiers import JsonSchema, Regex
 from penin_core.league.canary import Outcome
-from penin_core.live.content import conversation, kept, outcome_of, redaction, suited
+from penin_core.live.content import conversation, kept, outcome_of, redaction, suited, task_of
 from penin_core.live.served import PLAIN, Served
 
 ASKED = ({"role": "system", "content": "Be kind."}, {"role": "user", "content": "Who?"})
@@ -167,3 +167,20 @@ def test_a_score_that_is_none_says_nothing(score):
             return score
 
     assert outcome_of(served(), [Wild(Regex.Options(pattern="a"))]) == Outcome()
+
+
+TOLD = {"plan": f"pro {KEY}", "tags": "billing, refunds,", "user_id": "ann", "consent": "true"}
+
+
+def test_metadata_are_columns_and_tags_of_the_task():
+    task = task_of(served(metadata={**TOLD, "expected": "hello", "user": "ann"}))
+    assert (task.fields, task.tags) == ({"plan": TOLD["plan"]}, ("billing", "refunds"))
+    assert task.expected is None
+
+
+def test_metadata_are_kept_redacted_and_without_who_asked():
+    found = kept(served(metadata=TOLD), redaction([Secrets()], []))
+    assert KEY not in str(found)
+    assert "ann" not in str(found)
+    assert list(found["columns"]) == ["plan"]
+    assert found["tags"] == ["billing", "refunds"]

@@ -22,6 +22,7 @@ def one(number, *, user="ann", question=None, answer="yes", score=1.0, system=""
         "messages": [{"role": "user", "content": asked}],
         "answer": answer,
         "cut": more.get("cut", False),
+        **more.get("told", {}),
     }
     return Kept(f"r{number}", more.get("at", 0.0), user, content, score)
 
@@ -30,6 +31,22 @@ def test_what_users_rated_well_is_expected():
     (task,) = harvested([one(1, system="Be kind.")], 0.5).tasks
     assert (task.id, task.expected, task.system, task.consent) == ("r1", "yes", "Be kind.", True)
     assert task.fields == {"user": "ann"}
+
+
+def test_what_came_with_a_request_is_a_column_of_its_task(tmp_path):
+    told = {"columns": {"plan": "pro"}, "tags": ["billing"]}
+    (task,) = harvested([one(1, told=told)], 0.5).tasks
+    assert (task.fields, task.tags) == ({"plan": "pro", "user": "ann"}, ("billing",))
+    (tmp_path / "tasks.jsonl").write_text(json.dumps(as_row(task)))
+    assert read_tasks(tmp_path / "tasks.jsonl") == [task]
+
+
+def test_one_question_with_other_columns_or_tags_is_another_task():
+    ways = [{}, {"columns": {"plan": "pro"}}, {"columns": {"plan": "free"}}, {"tags": ["billing"]}]
+    same = [one(n, question="May I?", told=told) for n, told in enumerate((*ways, ways[1]))]
+    found = harvested(same, 0.5)
+    assert len(found.tasks) == 4
+    assert found.skipped == {"merged with an equal question": 1}
 
 
 def test_an_answer_that_is_an_object_is_expected_as_one():

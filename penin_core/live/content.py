@@ -25,6 +25,10 @@ Redact = Callable[[str], str]
 
 #: What stands in place of what ``redact_patterns`` take out.
 REDACTED = "[redacted]"
+#: The column of a task that says who asked, and by which the suite clusters.
+USER = "user"
+#: Metadata that are no columns: who asks, what may be kept, and what a task says of itself.
+_NO_COLUMNS = frozenset({USER, "user_id", "consent", *Task.model_fields})
 
 
 def suited(evaluators: Iterable[Evaluator]) -> tuple[Evaluator, ...]:
@@ -78,15 +82,29 @@ def _plain(message: Mapping[str, Any]) -> str | None:
     return "\n".join(texts) if len(texts) == len(content) else None
 
 
+def columns_of(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return those metadata of a request that are columns of its task."""
+    return {name: value for name, value in metadata.items() if name not in _NO_COLUMNS}
+
+
+def tags_of(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the tags that the metadata of a request name, with commas between them."""
+    return tuple(tag for tag in map(str.strip, metadata.get("tags", "").split(",")) if tag)
+
+
 def task_of(served: Served) -> Task:
     """Return the request as a task without an expected answer."""
     found = conversation(served.messages)
-    if found is None:
-        # What is no plain conversation is one text, so that an answer may quote it.
-        return Task(id=served.request_id[:200], input="\n".join(texts_in(served.messages)))
-    system, turns = found
+    # What is no plain conversation is one text, so that an answer may quote it.
+    whole = (Message(role="user", content="\n".join(texts_in(served.messages))),)
+    system, (*turns, last) = found or ("", whole)
     return Task(
-        id=served.request_id[:200], system=system, messages=turns[:-1], input=turns[-1].content
+        id=served.request_id[:200],
+        system=system,
+        messages=tuple(turns),
+        input=last.content,
+        fields=columns_of(served.metadata),
+        tags=tags_of(served.metadata),
     )
 
 
@@ -172,6 +190,8 @@ def kept(served: Served, redact: Redact) -> dict[str, Any] | None:
         return {
             "system": redact(system),
             "messages": [{"role": m.role, "content": redact(m.content)} for m in turns],
+            "columns": {n: redact(v) for n, v in columns_of(served.metadata).items()},
+            "tags": [redact(tag) for tag in tags_of(served.metadata)],
             "answer": answer,
             "cut": answer != served.text,
         }

@@ -37,8 +37,8 @@ class Served:
     the client gave up, or sent wrongly, is not recorded at all. ``refused`` says that it failed
     because the service found the request wrong, which may be the client's doing, too: that counts
     once for each key. ``cost_usd`` is None where it is not known. ``messages`` are those of chat
-    completions, as the client sent them. ``consent`` says that the request may be kept. ``at`` is
-    in Unix seconds.
+    completions, as the client sent them; ``metadata`` fill columns of a prompt. ``consent`` says
+    that the request may be kept. ``at`` is in Unix seconds.
     """
 
     request_id: str
@@ -46,6 +46,7 @@ class Served:
     assignment: Assignment
     shadow: bool = False
     messages: Sequence[Mapping[str, Any]] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
     text: str = ""
     failed: bool = False
     refused: bool = False

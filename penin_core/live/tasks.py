@@ -17,10 +17,9 @@ from penin_core.omega.metrics import normalize_text, parse_json_object
 from penin_core.records import Message, Task
 from penin_core.suites import divided
 
+from .content import USER
 from .store import Kept
 
-#: The column of a task that says who asked, and by which the suite clusters.
-USER = "user"
 #: At most so many accepted answers; more say that the question has no answer.
 MOST_ANSWERS = 8
 
@@ -38,13 +37,13 @@ def harvested(traffic: Iterable[Kept], min_feedback: float) -> Harvest:
     if not 0.0 <= min_feedback <= 1.0:
         raise ValueError(f"min_feedback = {min_feedback!r} must lie in [0, 1]")
     found = Harvest()
-    same: dict[str, list[tuple[Task, str]]] = {}
+    same: dict[object, list[tuple[Task, str]]] = {}
     for kept in traffic:
         if why := _unfit(kept, min_feedback):
             found.skipped[why] += 1
             continue
         task, answer = _task(kept), kept.content["answer"].strip()
-        same.setdefault(f"{task.system}\n{question_key(task)}", []).append((task, answer))
+        same.setdefault(_asked(task), []).append((task, answer))
     made = []
     for group in same.values():
         found.skipped["merged with an equal question"] += len(group) - 1
@@ -60,8 +59,8 @@ def harvested(traffic: Iterable[Kept], min_feedback: float) -> Harvest:
 
 def as_row(task: Task) -> dict[str, Any]:
     """Return a task as one line of a task file."""
-    names = ("id", "input", "expected", "system", "split", "consent")
-    row = {name: getattr(task, name) for name in names if getattr(task, name) not in (None, "")}
+    names = ("id", "input", "expected", "system", "split", "tags", "consent")
+    row = {name: getattr(task, name) for name in names if getattr(task, name) not in (None, "", ())}
     if task.messages:
         row["messages"] = [message.model_dump() for message in task.messages]
     return {**row, **task.fields}
@@ -88,8 +87,16 @@ def _task(kept: Kept) -> Task:
         system=kept.content["system"],
         messages=tuple(turns),
         consent=True,
-        fields={USER: kept.user},
+        # Requests that were kept by earlier versions have neither.
+        tags=tuple(kept.content.get("tags", ())),
+        fields={**kept.content.get("columns", {}), USER: kept.user},
     )
+
+
+def _asked(task: Task) -> object:
+    """Return what two tasks share when they ask the same, whoever asks it."""
+    columns = {(name, value) for name, value in task.fields.items() if name != USER}
+    return task.system, question_key(task), frozenset(columns), frozenset(task.tags)
 
 
 def _expected(answers: list[str]) -> str | tuple[str, ...] | dict[str, Any]:

@@ -154,8 +154,8 @@ class Live:
         Its texts are dropped where nobody will read them.
         """
         if not self._is_read(served):
-            served.messages, served.text = (), ""
-        size = bytes_of(served.messages) + bytes_of(served.text)
+            served.messages, served.metadata, served.text = (), {}, ""
+        size = sum(map(bytes_of, (served.messages, served.metadata, served.text)))
         if len(self._queue) >= BEHIND or self._put - self._got + size > BEHIND_BYTES:
             self._route = None
             return

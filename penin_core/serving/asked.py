@@ -44,6 +44,7 @@ class Asked:
             assignment=self.assignment,
             shadow=self.shadow,
             messages=question.turns,
+            metadata=question.metadata,
             text=tally.text,
             cost_usd=tally.micro_usd / 1_000_000,
             latency_ms=1000.0 * (time.perf_counter() - self.started),

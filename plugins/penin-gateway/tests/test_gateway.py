@@ -880,13 +880,14 @@ def tried(served, monkeypatch, **assigned):
 def test_a_challenger_answers_whom_it_is_assigned(served, monkeypatch, stream):
     challenger = Configuration(provider="near", model="m-2", system="C", max_tokens=50)
     found = tried(served, monkeypatch, arm="challenger", configuration=challenger)
-    asked = question(user="ana", stream=stream)
+    asked = question(user="ana", stream=stream, metadata={"plan": "pro"})
     assert served.ask(asked, x_penin_consent="true")[0] == 200
     assert (served.last["model"], served.last["messages"][0]["content"]) == ("m-2", "C")
     (one,) = found
     text = "you said" if stream else "you said: hello"
     assert (one.arm, one.key, one.text, one.failed) == ("challenger", "local/ana", text, False)
     assert one.messages == [{"role": "user", "content": "hello"}]
+    assert one.metadata == {"plan": "pro"}
     assert one.consent
     assert one.latency_ms > 0
 
