@@ -117,7 +117,7 @@ def show(project: Project, report: CycleReport) -> None:
     if report.dry_run:
         place = Place(project.settings, project.state)
         fresh = len(fresh_confirm_tasks(place, project.suite)[0])
-    click.echo(fitted(report_in_words(report, metrics, fresh)))
+    emit(report, False, lambda shown: fitted(report_in_words(shown, metrics, fresh)))
 
 
 def cycles(
