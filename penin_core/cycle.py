@@ -154,8 +154,10 @@ class Cycle:
     def _next_confirmation(self) -> tuple[int, int]:
         """Return the units of evidence of the next confirmation of this ledger, and its number."""
         campaign = campaign_of(self.ledger)
-        units = len(self._next_plan("better").ends)
-        return units, campaign.open["t"] if campaign.open is not None else campaign.earlier + 1
+        units, standing = len(self._next_plan("better").ends), campaign.open
+        # One that another cycle left open is left behind.
+        own = standing is not None and standing["answer_seed"] == self.seed
+        return units, standing["t"] if standing is not None and own else campaign.earlier + 1
 
     async def confirm(self, champion: Candidate) -> None:
         """Measure the finalist against the champion on fresh tasks, then ask the guards."""

@@ -34,8 +34,9 @@ class Forecast:
     ones show. ``more`` says what so many units in a confirmation would show. ``overtime_calls`` are
     those of a race that leaves open, as long as it can, who is worth a confirmation;
     ``confirm_calls`` those of a finalist that is proved as early as possible, and of one that is
-    never proved. Money and time are None where nothing has been measured; answers that are stored
-    already cost nothing.
+    never proved. A challenger that cannot be measured can let another race on, and so cost more.
+    Money and time are None where nothing has been measured; answers that are stored already cost
+    nothing.
     """
 
     fresh: int

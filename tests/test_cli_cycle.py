@@ -659,6 +659,13 @@ def test_a_cycle_that_time_cut_short_is_resumed(project):
     assert not (project.state / "cycle.json").exists()
 
 
+def test_a_dry_run_that_is_resumed_is_announced_as_one(project):
+    assert project("evolve", "--budget", "0.000001s", "--n", 2, "--seed", 9, "--dry-run").code == 4
+    said = project("evolve", "--resume", "--json")
+    assert said.json["dry_run"] is True
+    assert "dry run: it asks, pays" in said.err
+
+
 def test_a_rehearsal_of_equals_and_of_a_gain(project):
     kinds = sqlite_count(project)
     said = project("selftest", "aa", "--trials", 20, "--repeats", 2)

@@ -35,6 +35,7 @@ from penin_core import (
 )
 from penin_core.canonical import digest
 from penin_core.cli.reporting import report_in_words
+from penin_core.cycle import Cycle
 from penin_core.engine import budget
 from penin_core.forecast import forecast, race_calls
 from penin_core.league.campaign import Campaign, campaign_of, task_mark
@@ -390,6 +391,25 @@ def test_a_dry_run_decides_and_records_but_makes_and_moves_nothing(tmp_path):
     assert lab.evolve(dry_run=True).dry_run
     assert lab.pointer() == moved
     assert lab.kinds().count("PROMOTE") == 1
+
+
+def test_a_confirmation_that_another_cycle_left_open_counts_as_one_more(tmp_path):
+    lab, rest = Lab(tmp_path), dict.fromkeys(("league", "engine", "watch"))
+    with lab.ledger() as ledger:
+        cycle = Cycle(
+            project=lab.project,
+            ledger=ledger,
+            suite=lab.project.suite,
+            seed=9,
+            dry_run=False,
+            profile="",
+            id="",
+            **rest,
+        )
+        ledger.record_event("CONFIRM", {"t": 1, "answer_seed": 7, "marks": []})
+        unbroken = cycle._next_confirmation()
+        ledger.record_event("CONFIRM", {"t": 2, "answer_seed": 9, "marks": []})
+        assert cycle._next_confirmation() == unbroken == (120, 2)
 
 
 def test_challengers_that_answer_alike_are_raced_out(tmp_path):

@@ -24,7 +24,7 @@ from penin_core.errors import (
     ProviderUnavailable,
     StateError,
 )
-from penin_core.records import Call, Capabilities, FilePart, Message, Price, Request, Wait
+from penin_core.records import Call, Capabilities, FilePart, Message, Price, Reply, Request, Wait
 
 ASKED = Request(
     provider="service", model="m", max_tokens=10, messages=(Message(role="user", content="q"),)
@@ -243,6 +243,31 @@ def test_a_line_that_does_not_fit_leaves_nothing_of_itself(
             tape.note(step, None)
     tape.note(step, None)
     assert Tape(tmp_path / "tape").recall(step) == (True, None)
+
+
+def test_a_look_that_was_cut_off_forgets_what_came_after_it_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    look, tidy, create = (
+        Call(path="/jobs/1", method="GET"),
+        Call(path="/files/1", method="GET"),
+        Call(path="/jobs"),
+    )
+
+    def carry_out(step: Call, tape: Tape) -> None:
+        assert tape.recall(step) == (False, None)
+        tape.intend(step)
+        tape.note(step, Reply(status=200))
+
+    first = Tape(tmp_path / "tape")
+    assert first.recall(look) == (False, None)
+    first.intend(look)
+    carry_out(tidy, first)
+    second = Tape(tmp_path / "tape")
+    carry_out(look, second)
+    carry_out(create, second)
+    third = Tape(tmp_path / "tape")
+    assert [third.recall(step)[0] for step in (look, create)] == [True, True]
 
 
 def test_half_a_line_is_dropped_and_damage_is_named(world: World) -> None:

@@ -292,6 +292,20 @@ def test_nobody_waits_for_a_service_beyond_the_deadline(world: World) -> None:
     assert world.loop.now < 62
 
 
+@pytest.mark.parametrize(("status", "wait"), [(429, "20"), (503, "20"), (429, "10")])
+def test_a_try_for_which_there_is_no_time_left_is_no_failure_of_the_model(
+    world: World, status: int, wait: str
+) -> None:
+    async def respond() -> httpx2.Response:
+        if len(world.sent) == 2:
+            return httpx2.Response(status, headers={"retry-after": wait})
+        return httpx2.Response(200, json=REPLY)
+
+    with pytest.raises(BudgetExceeded, match="time of this run"):
+        world.ask(2, respond, deadline_s=10.0)
+    assert (world.loop.now, len(world.sent)) == (10.0, 2)
+
+
 def bound(world: World) -> int:
     """Return what one question of ``world`` costs at most, in micro-USD."""
     turn = (Message(role="user", content="q"),)

@@ -118,11 +118,11 @@ def test_every_text_of_a_request_is_redacted():
         {"role": "assistant", "content": f"a {KEY}"},
         {"role": "user", "content": "fine"},
     )
-    found = kept(served(f"answer {KEY}", messages=asked), redaction([Secrets()], []))
+    found = kept(served(f"answer {KEY}", messages=asked), redaction([Secrets()], []), ())
     assert KEY not in str(found)
     assert str(found).count("[secret]") == 4
     assert found["cut"] is True
-    assert kept(served("fine"), redaction([Secrets()], []))["cut"] is False
+    assert kept(served("fine"), redaction([Secrets()], []), ())["cut"] is False
 
 
 @pytest.mark.parametrize(
@@ -130,14 +130,14 @@ def test_every_text_of_a_request_is_redacted():
     [{"failed": True}, {"text": "  "}, {"finish": "length"}, {"messages": ()}],
 )
 def test_what_is_no_whole_answer_to_plain_text_is_not_kept(fields):
-    assert kept(served(**fields), str) is None
+    assert kept(served(**fields), str, ()) is None
 
 
 def test_what_could_not_be_redacted_is_not_kept():
     def broken(text):
         raise RuntimeError("out of order")
 
-    assert kept(served(), broken) is None
+    assert kept(served(), broken, ()) is None
 
 
 def test_a_request_that_cannot_be_read_is_no_harm_and_no_score(caplog):
@@ -178,9 +178,20 @@ def test_metadata_are_columns_and_tags_of_the_task():
     assert task.expected is None
 
 
-def test_metadata_are_kept_redacted_and_without_who_asked():
-    found = kept(served(metadata=TOLD), redaction([Secrets()], []))
+def test_metadata_that_a_prompt_uses_are_kept_redacted_and_no_others():
+    told = {**TOLD, "session": "s-1"}
+    found = kept(served(metadata=told), redaction([Secrets()], []), {"plan", "user_id", "tags"})
     assert KEY not in str(found)
-    assert "ann" not in str(found)
     assert list(found["columns"]) == ["plan"]
     assert found["tags"] == ["billing", "refunds"]
+
+
+def test_who_asks_brings_no_rule_for_the_answer():
+    whatever = served("no number", metadata={"pattern": ".*", "schema": "{}"})
+    assert outcome_of(whatever, [Regex(Regex.Options(pattern="[0-9]+"))]).utility == 0.0
+    assert outcome_of(whatever, [Regex(Regex.Options())]).utility is None
+    assert outcome_of(whatever, [schema()]).utility == 0.0
+
+
+def test_what_an_answer_repeats_of_the_metadata_is_no_leak():
+    assert not outcome_of(served(f"use {KEY}", metadata={"key": KEY}), [Secrets()]).vetoed

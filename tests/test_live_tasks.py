@@ -6,6 +6,8 @@ import time
 import pytest
 
 from penin_core.cli import run
+from penin_core.live.content import kept
+from penin_core.live.served import PLAIN, Served
 from penin_core.live.store import KEPT_REQUESTS, Kept, LiveStore, Pass, Row
 from penin_core.live.tasks import as_row, harvested
 from penin_core.suites import read_tasks
@@ -47,6 +49,16 @@ def test_one_question_with_other_columns_or_tags_is_another_task():
     found = harvested(same, 0.5)
     assert len(found.tasks) == 4
     assert found.skipped == {"merged with an equal question": 1}
+
+
+def test_the_order_of_the_metadata_makes_no_other_question():
+    long = {"note": "a guest of the house since May", "plan": "all that there is to have"}
+    found = []
+    for number, told in enumerate((long, dict(reversed(long.items())))):
+        asked = [{"role": "user", "content": "May I?"}]
+        request = Served(f"r{number}", "ann", PLAIN, messages=asked, text="yes", metadata=told)
+        found.append(Kept(request.request_id, 0.0, "ann", kept(request, str, long), 1.0))
+    assert len(harvested(found, 0.5).tasks) == 1
 
 
 def test_an_answer_that_is_an_object_is_expected_as_one():

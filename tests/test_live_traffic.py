@@ -818,6 +818,18 @@ def test_only_what_consents_is_kept_and_only_redacted(opened, tmp_path, settings
     assert b"ann" not in raw
 
 
+def test_of_the_metadata_only_what_a_prompt_uses_is_kept(league, opened):
+    asks = SECOND.model_copy(update={"prompt": "{{plan}}: {{input}}"})
+    begin(league, KEEPS, add_run(league, "run-c", asks))
+    live, told = opened(KEEPS), {"plan": "pro", "session": "s-1"}
+    asked = {"messages": TURNS, "metadata": told, "text": "fine", "consent": True}
+    live.record(Served("r1", "ann", live.assign("r1", "ann"), **asked))
+    live._pass()
+    live._write(last=True)
+    (found,) = live._store.traffic()
+    assert found.content["columns"] == {"plan": "pro"}
+
+
 def test_a_challenger_whose_files_are_gone_stops_nobody_but_itself(league, opened):
     begin(league, QUICK, "run-b")
     shutil.rmtree(league.state / "runs" / "run-b")

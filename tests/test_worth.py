@@ -86,3 +86,11 @@ def test_tasks_without_a_score_of_both_count_for_nothing():
         few = finalist.model_copy(update={"rows": rows})
         assert not is_undecided(few, champion, 500, 1)
     assert not is_undecided(finalist, champion.model_copy(update={"rows": ()}), 500, 1)
+
+
+def test_the_gain_that_is_missing_is_the_one_that_was_found_too_small():
+    # With several metrics U weighs tasks otherwise than one by one.
+    finalist, champion = pair(spread(NEEDED + 0.01, 0.2))
+    finalist = finalist.model_copy(update={"U": 0.5 + NEEDED - 0.01})
+    assert why_not_worth(finalist, champion, 1.0, 500, 1)
+    assert is_undecided(finalist, champion, 500, 1)

@@ -71,7 +71,7 @@ def command(
 
     with checked_project(config, state_dir, suite, asked=on_provider(provider)) as opened:
         project, champion = opened
-        challengers = _how_many(project, challengers, resume=options["resume"])
+        challengers, chosen = _chosen(project, challengers, options)
         if plan_only:
             from .planning import show_plan
 
@@ -80,7 +80,6 @@ def command(
         if options["budget"] is None:
             options["budget"] = seconds_of(project.settings)
         limits = options["budget"], options["max_usd"]
-        chosen = {name: options[name] for name in ("dry_run", "profile")}
         announced = announcement(project, champion, challengers, *limits, **chosen)
         prepare(project.state)
         for text in announced:
@@ -172,13 +171,20 @@ def _refuse_beside_resume(ctx: click.Context) -> None:
             raise click.UsageError(f"--{option} cannot stand beside --resume")
 
 
-def _how_many(project: Project, asked: int | None, *, resume: bool) -> int:
-    """Return the number of challengers: that of the interrupted cycle, else ``asked`` or set."""
+def _chosen(
+    project: Project, challengers: int | None, options: Mapping[str, Any]
+) -> tuple[int, dict[str, Any]]:
+    """Return the number of challengers, and what else decides what is announced.
+
+    It is what the interrupted cycle was asked, else what is asked now, or set.
+    """
     from penin_core.resuming import interrupted
 
-    if resume:
-        return interrupted(project.state).challengers
-    return project.settings.evolve.challengers if asked is None else asked
+    if options["resume"]:
+        begun = interrupted(project.state)
+        return begun.challengers, {"dry_run": begun.dry_run, "profile": begun.profile}
+    count = project.settings.evolve.challengers if challengers is None else challengers
+    return count, {name: options[name] for name in ("dry_run", "profile")}
 
 
 def exhausted(report: CycleReport) -> bool:

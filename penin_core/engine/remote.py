@@ -170,12 +170,8 @@ class RemoteModel:
         while True:
             left_out = frozenset(refused)
             try:
-                return await retried(
-                    attempt,
-                    sleep=self._sleep,
-                    seconds_left=self._books.seconds_left,
-                    budget=self._retries,
-                )
+                # Where a pause ends with the time, the next try says so: no model has failed.
+                return await retried(attempt, sleep=self._nap, budget=self._retries)
             except ProviderRefused as error:
                 name = refused_parameter(error, written)
                 if name is None or name in left_out:

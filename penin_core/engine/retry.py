@@ -73,14 +73,15 @@ async def retried(
     attempt: Callable[[], Awaitable[T]],
     *,
     sleep: Sleep,
-    seconds_left: Callable[[], float],
+    seconds_left: Callable[[], float] = lambda: float("inf"),
     may_repeat: Callable[[ProviderError], bool] = lambda error: error.transient,
     budget: RetryBudget | None = None,
 ) -> T:
     """Return what ``attempt`` returns, within five tries and the time that is left.
 
     Raises:
-        ProviderError: the last one, where no further try is allowed or there is no time for it.
+        ProviderError: the last one, where no further try is allowed, or there is no time for it in
+            ``seconds_left``, which is for ever unless given.
     """
     tries = 0
     while True:

@@ -71,6 +71,8 @@ class Tape:
             raise ReplyLost(lost + "reply is lost", hint="see at the service what came of it")
         self._at -= 1
         del self._done[self._at :]
+        # In the file it is still followed by how the operation cleaned up, which counts no more.
+        self._append({"keep": self._at})
         return False, None
 
     def intend(self, step: Call | Wait) -> None:

@@ -39,7 +39,7 @@ def why_not_worth(
     if claim_for(finalist, champion) == "cheaper":
         few = f"L∞ rose by {gained:.3f}, a confirmation that it is cheaper takes {WORTH_LINF}"
         return few if gained < WORTH_LINF else ""
-    gain, least = (finalist.U or 0.0) - (champion.U or 0.0), worthwhile_gain(units, t)
+    gain, least = _gain(finalist, champion), worthwhile_gain(units, t)
     few = f"a gain of {gain:.3f} on {finalist.n_tasks} tasks, a confirmation takes {least:.3f}"
     return few if gain < least else ""
 
@@ -55,13 +55,17 @@ def is_undecided(finalist: Measurement, champion: Measurement, units: int, t: in
     gained = _gains(finalist, champion)
     if len(gained) < 2:
         return False
-    missing = worthwhile_gain(units, t) - float(gained.mean())
+    missing = worthwhile_gain(units, t) - _gain(finalist, champion)
     return 0.0 < missing <= float(gained.std(ddof=1)) / math.sqrt(len(gained))
 
 
 def may_double(tasks: int, units: int) -> bool:
     """Return whether a race of twice the tasks costs a finalist no more than its confirmation."""
     return 2 * tasks <= units
+
+
+def _gain(finalist: Measurement, champion: Measurement) -> float:
+    return (finalist.U or 0.0) - (champion.U or 0.0)
 
 
 def _gains(finalist: Measurement, champion: Measurement) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -83,8 +83,8 @@ def _plain(message: Mapping[str, Any]) -> str | None:
 
 
 def columns_of(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Return those metadata of a request that are columns of its task."""
-    return {name: value for name, value in metadata.items() if name not in _NO_COLUMNS}
+    """Return those metadata of a request that are columns of its task, in one order for all."""
+    return {name: metadata[name] for name in sorted(metadata.keys() - _NO_COLUMNS)}
 
 
 def tags_of(metadata: Mapping[str, str]) -> tuple[str, ...]:
@@ -113,15 +113,18 @@ def outcome_of(served: Served, evaluators: Sequence[Evaluator]) -> Outcome:
 
     Utility is the mean of the verifiers that apply, 0 for a failed call; an answer that harms is
     vetoed. A verifier that fails says nothing, one that looks for harm vetoes; the log names both.
+    Verifiers see no metadata: a column can bring a rule, and rules are the project's alone.
     """
     scores, harms = list[float](), list[float]()
     if served.failed:
         scores = [0.0] * any(evaluator.verifies for evaluator in evaluators)
     elif (task := _readable(served)) is not None:
         answer = Completion(text=served.text, model="live", tokens_in=0, tokens_out=0)
+        bare = task.model_copy(update={"fields": {}})
         for evaluator in evaluators:
-            if (score := _score(evaluator, task, answer)) is not None:
-                (harms if evaluator.role == "harm" else scores).append(score)
+            harm = evaluator.role == "harm"
+            if (score := _score(evaluator, task if harm else bare, answer)) is not None:
+                (harms if harm else scores).append(score)
     return Outcome(
         failed=served.failed,
         vetoed=any(harms),
@@ -174,10 +177,11 @@ def redaction(evaluators: Sequence[Evaluator], patterns: Sequence[str]) -> Redac
     return redact
 
 
-def kept(served: Served, redact: Redact) -> dict[str, Any] | None:
+def kept(served: Served, redact: Redact, columns: Container[str]) -> dict[str, Any] | None:
     """Return what may be kept of a request, redacted; None where there is nothing to keep.
 
-    Kept are plain conversations that were answered whole. Whatever the redaction raises, nothing
+    Kept are plain conversations that were answered whole, and of their metadata the tags and those
+    named in ``columns``: others may say who asked. Whatever the redaction raises, nothing
     is kept.
     """
     if served.failed or not served.text.strip() or served.finish != "stop":
@@ -186,11 +190,11 @@ def kept(served: Served, redact: Redact) -> dict[str, Any] | None:
         if (found := conversation(served.messages)) is None:
             return None
         system, turns = found
-        answer = redact(served.text)
+        answer, told = redact(served.text), columns_of(served.metadata)
         return {
             "system": redact(system),
             "messages": [{"role": m.role, "content": redact(m.content)} for m in turns],
-            "columns": {n: redact(v) for n, v in columns_of(served.metadata).items()},
+            "columns": {name: redact(told[name]) for name in told if name in columns},
             "tags": [redact(tag) for tag in tags_of(served.metadata)],
             "answer": answer,
             "cut": answer != served.text,

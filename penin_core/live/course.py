@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from penin_core.errors import PromotionRefused, StateError
 from penin_core.league.canary import Arm, Outcome
 from penin_core.league.promotion import LAST_GOOD, Entries, Feedback, LeagueOrchestrator
-from penin_core.ledger.champion import champions, last_good
+from penin_core.ledger.champion import champions, current_champion, last_good
 from penin_core.records import Configuration
+from penin_core.rendering import columns
 from penin_core.state import exclusive
 
 from .experiment import Experiment, Running, running
@@ -39,6 +40,8 @@ class Course:
         self.trial: Trial | None = None
         #: What a promotion that is due waits for.
         self.waiting = ""
+        #: The columns that the prompts of the champion and of the challenger use.
+        self.columns: frozenset[str] = frozenset()
         #: Whether there is something new to write down.
         self.moved = False
         self._size = -1
@@ -71,6 +74,7 @@ class Course:
             assert found is not None
             self._compare_champion(self.trial)
             self._ask_guards(self.trial, max(self._size, found.idx), size)
+        self.columns = self._columns()
         self._size = size
 
     def observe(
@@ -219,6 +223,12 @@ class Course:
                 hint="penin canary stop ends it; penin ledger verify looks for the cause",
             )
         return found
+
+    def _columns(self) -> frozenset[str]:
+        configs = [*self._configurations.values()] if self.trial is not None else []
+        if (champion := current_champion(self.league.ledger)) is not None:
+            configs.append(Configuration.model_validate(champion.config))
+        return frozenset(name for c in configs for name in columns(f"{c.system} {c.prompt}"))
 
     def _restored(self, found: Running) -> Trial:
         """Return the trial as it was left; a server that ended without a word counts against it."""

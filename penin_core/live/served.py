@@ -35,10 +35,10 @@ class Served:
 
     ``failed`` means that the configuration or its service did wrong, not the client; a request that
     the client gave up, or sent wrongly, is not recorded at all. ``refused`` says that it failed
-    because the service found the request wrong, which may be the client's doing, too: that counts
-    once for each key. ``cost_usd`` is None where it is not known. ``messages`` are those of chat
-    completions, as the client sent them; ``metadata`` fill columns of a prompt. ``consent`` says
-    that the request may be kept. ``at`` is in Unix seconds.
+    because the service found the request wrong, or the configuration cannot be asked it, which may
+    be the client's doing, too: that counts once for each key. ``cost_usd`` is None where it is not
+    known. ``messages`` are those of chat completions, as the client sent them; ``metadata`` fill
+    columns of a prompt. ``consent`` says that the request may be kept. ``at`` is in Unix seconds.
     """
 
     request_id: str

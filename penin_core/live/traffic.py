@@ -247,8 +247,10 @@ class Live:
         if served.shadow:
             return
         self._work.requests[name] = Row(name, served.at, assigned.experiment, assigned.arm, user)
-        if self._is_kept(served) and (content := kept(served, self._redact)) is not None:
-            self._work.traffic.append(Kept(name, served.at, user, content))
+        if self._is_kept(served):
+            content = kept(served, self._redact, self._course.columns)
+            if content is not None:
+                self._work.traffic.append(Kept(name, served.at, user, content))
 
     def _is_kept(self, served: Served) -> bool:
         agreed = served.consent or self.settings.consent == "all"

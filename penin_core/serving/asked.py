@@ -55,7 +55,7 @@ class Asked:
     def failed(self, error: Exception) -> Served | None:
         """Return what became of it, None where the configuration is not to blame."""
         if isinstance(error, Refusal):
-            blamed = error.status >= 500
+            blamed = error.status >= 500 or about_the_request(error)
         else:
             blamed = not isinstance(error, BudgetExceeded | ProviderRateLimited)
         if not blamed:

@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 #: Statuses of a service that say something about the request, not about the deployment.
 _ABOUT_THE_REQUEST = (400, 413, 422)
+#: Codes of what one configuration cannot be asked, and another one can.
+_UNABLE = ("missing_column", "unsupported_content", "unsupported_parameter")
 
 
 class Refusal(Exception):
@@ -93,7 +95,12 @@ def refusal_of(error: Exception) -> Refusal:
 
 
 def about_the_request(error: Exception) -> bool:
-    """Say whether a service found the request wrong; that may be the sender's doing, too."""
+    """Say whether a service, or its configuration, cannot answer what is asked.
+
+    That may be the sender's doing, too.
+    """
+    if isinstance(error, Refusal):
+        return error.code in _UNABLE
     return isinstance(error, ProviderRefused) and (error.status or 400) in _ABOUT_THE_REQUEST
 
 

@@ -171,6 +171,9 @@ class Upstream(HttpTransport):
         failure = super()._failure(error, redactor)
         if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
             failure.status = 504
+        elif isinstance(failure, ProviderRefused):
+            # No reply refused it: there is no way to the service, whoever asks.
+            failure.status = 502
         return failure
 
 
