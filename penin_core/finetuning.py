@@ -135,13 +135,15 @@ async def resume(
     """Go on with the training whose key begins so, None for the only one that is not over.
 
     Raises:
-        StateError: there is no such job, another process works on it, or the disk is full.
+        StateError: there is no such job, it is over without a model, another process works on it,
+            or the disk is full.
         TrainingFailed, TrainingStopped: it ended without a model.
         BudgetExceeded, ProviderError: it is not over and can be resumed.
     """
     with project.ledger() as ledger:
         clear_finished(project.state, ledger)
         job = find_job(project.state, ledger, key)
+        _require_of_use(job)
         watch("job", {"job": job})
         if job.finished is None:
             with held(job):
@@ -150,7 +152,18 @@ async def resume(
                 if job.finished is None:
                     await _carry_on(project, ledger, job, seconds, max_usd, watch)
                     seal(project.state, ledger, owner=project.settings.ledger.owner)
-        return find_job(project.state, ledger, job.key)
+        done = find_job(project.state, ledger, job.key)
+    _require_of_use(done)
+    return done
+
+
+def _require_of_use(job: Job) -> None:
+    """Raise StateError for a job that failed or was cancelled: nothing more comes of it."""
+    if job.finished is not None and job.status != "succeeded":
+        raise StateError(
+            f"training job {job.short} is over: {job.status}",
+            hint="penin finetune start begins it anew",
+        )
 
 
 async def _carry_on(

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from penin_core import TrainingProgress
+from penin_core import BudgetExceeded, TrainingProgress
 from penin_core.cli import run
-from penin_core.cli.training import Curve, sparkline
+from penin_core.cli.training import Curve, job_in_words, sparkline
 
 LEARNER = Path(__file__).parent / "data" / "learner.py"
 COLOURS = ("red", "green", "blue")
@@ -110,7 +110,23 @@ def test_what_is_exported_can_be_trained_on(penin, folder):
     assert (code, plan["problems"]) == (0, [])
     lines = (folder / "new.jsonl").read_text().splitlines()
     assert plan["train"] == len(lines) > 20
-    assert penin("finetune", "export", "--output", "new.jsonl")[0] == 2
+    code, out, err = penin("finetune", "export", "--output", "new.jsonl")
+    assert (code, out, err.splitlines()[-1]) == (2, "", "hint: name a new file")
+
+
+def test_tasks_that_measure_what_nobody_taught_are_not_exported(penin, folder):
+    tasks = [json.loads(line) for line in (folder / "tasks.jsonl").read_text().splitlines()]
+    special = {f"x{split}{n}": split for split in ("ood", "composed") for n in range(5)}
+    extra = [
+        {"id": name, "split": split, **row}
+        for (name, split), row in zip(special.items(), rows(10, "roof"), strict=True)
+    ]
+    write(folder / "tasks.jsonl", tasks + extra)
+    assert penin("evolve", "--quiet")[0] == 0
+    assert penin("finetune", "export", "--output", "new.jsonl", "--least", "0")[0] == 0
+    exported = {json.loads(line)["id"] for line in (folder / "new.jsonl").read_text().splitlines()}
+    assert exported
+    assert not exported & special.keys()
 
 
 @pytest.mark.parametrize("least", ["nan", "inf", "-inf", "-0.1", "1.01"])
@@ -121,6 +137,19 @@ def test_a_least_utility_that_is_none_is_refused(penin, folder, least):
     assert first.startswith("error: --least: ")
     assert second.startswith("hint: ")
     assert not (folder / "new.jsonl").exists()
+
+
+def test_an_answer_that_nobody_scored_or_that_harms_is_not_exported(penin, monkeypatch):
+    answers = [
+        {"task": f"t{n}", "text": "red", "utility": utility, "harmful": harmful}
+        for n in range(300)
+        for utility, harmful in ((None, None), (0.5, False), (None, None), (1.0, True))
+    ]
+    assert penin("evolve", "--quiet")[0] == 0
+    monkeypatch.setattr("penin_core.training.export._answers", lambda state, run: answers)
+    assert penin("finetune", "export", "--output", "new.jsonl", "--least", "0")[0] == 0
+    rows = [json.loads(line) for line in Path("new.jsonl").read_text().splitlines()]
+    assert {row["lineage"]["utility"] for row in rows} == {0.5}
 
 
 def test_nothing_to_export_is_said(penin):
@@ -141,6 +170,25 @@ def test_start_and_cycle_in_one(penin):
     data = json.loads(out)
     assert (code, data["cycle"]["verdict"]) == (0, "promote")
     assert data["job"]["tuned"] == data["cycle"]["champion"]["config"]["adapter"]
+
+
+def test_training_and_cycle_share_one_budget(penin, monkeypatch):
+    given = []
+
+    def cycles(project, count, *, budget, **_):
+        given.append(budget)
+        raise BudgetExceeded("no time is left")
+
+    monkeypatch.setattr("penin_core.cli.evolve.cycles", cycles)
+    assert penin(*START, "--evolve", "--budget", "10m")[0] == 4
+    assert 0 < given[0] < 600
+
+
+def test_a_suite_that_proves_nothing_is_refused_before_the_training(penin, folder):
+    write(folder / "tasks.jsonl", [{"id": "a", "input": "x", "expected": "y", "split": "confirm"}])
+    code, out, err = penin(*START, "--evolve")
+    assert (code, out, "a promotion needs" in err) == (2, "", True)
+    assert not (folder / ".penin").exists()
 
 
 def test_a_second_start_adopts(penin):
@@ -176,6 +224,9 @@ def test_problems_cannot_drive_a_terminal(penin, folder):
     write(folder / "other.jsonl", [{"input": "\x1b[31m", "expected": "\x1b[32mb"}])
     code, _, err = penin(*START, "--validation", "other.jsonl")
     assert (code, "\x1b" in err, "contradicts" in err) == (2, False, True)
+    write(folder / "train.jsonl", [{**row, "\x1b[31m": 1} for row in rows(12, "boat")])
+    code, _, err = penin(*START)
+    assert (code, "\x1b" in err, "are not used" in err) == (0, False, True)
 
 
 @pytest.mark.parametrize(
@@ -256,6 +307,8 @@ def test_a_killed_training_goes_on(penin):
     process.kill()
     process.communicate(timeout=60)
     assert status(penin)["status"] == "paused"
+    reached = status(penin)["curve"][-1]["step"]
+    assert f"reached    step {reached} of 6" in penin("finetune", "status")[1]
     assert penin("finetune", "resume")[0] == 0
     assert [point["step"] for point in status(penin)["curve"]] == [1, 2, 3, 4, 5, 6]
 
@@ -280,6 +333,24 @@ def test_a_sparkline_goes_from_low_to_high():
     assert sparkline([0, 1, 2, 3, 4, 5, 6, 7]) == "▁▂▃▄▅▆▇█"
     assert sparkline(range(1000), width=3) == "▁▄█"
     assert len(sparkline(range(33))) == 32
+
+
+def test_steps_that_come_again_after_a_crash_replace_what_was_lost():
+    curve = Curve()
+    for step, loss in ((1, 0.9), (2, 0.8), (3, 0.7), (1, 0.9), (1, 0.9), (2, 0.6)):
+        curve.step(TrainingProgress(step=step, steps=4, loss=loss))
+    assert curve.losses == [0.9, 0.6]
+    assert "to go" in curve.text()
+
+
+def test_figures_are_shown_whole():
+    known = {"job": "a" * 32, "provider": "p", "model": "m", "train": 20, "validation": 0}
+    unset = dict.fromkeys(("service_job", "reason", "tuned", "verdict"))
+    figures = {f"a_figure_of_some_length_{n}": n + 0.5 for n in range(9)} | {"size": 931_923.0}
+    job = {**known, **unset, "status": "succeeded", "hyperparams": {"rank": None}}
+    shown = job_in_words({**job, "figures": figures})
+    assert "a_figure_of_some_length_8 8.5, size 931,923" in shown
+    assert "rank by default" in shown
 
 
 def test_a_curve_says_how_it_stands():

@@ -1,9 +1,11 @@
 """Training jobs: begun once, carried on, finished in the ledger, and competing like any other."""
 
 import asyncio
+import fcntl
 import json
 import os
 import shutil
+import time
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -47,6 +49,7 @@ from penin_core.runners import evaluate
 from penin_core.training.charges import price_bound
 from penin_core.training.jobs import Job, find_job, held, is_held, jobs, prepare_job
 from penin_core.training.local import Overseer
+from penin_core.training.locks import lock
 from penin_core.training.plan import left_of
 from penin_core.training.planning import plan_training
 from penin_core.training.tuned import tuned_candidates
@@ -131,7 +134,10 @@ class Bench:
         return asyncio.run(finetune(self.project, plan, watch=self.watch, **limits))
 
     def resume(self, key=None):
-        return asyncio.run(resume(self.project, key, watch=self.watch))
+        return asyncio.run(self.going_on(key))
+
+    def going_on(self, key=None):
+        return resume(self.project, key, watch=self.watch)
 
     def watch(self, event, about):
         self.seen.append((event, about))
@@ -222,6 +228,14 @@ def test_a_line_of_the_curve_that_cannot_be_read_is_left_out(tmp_path, damage):
     assert job.curve() == points
 
 
+def test_a_point_that_is_told_again_counts_once(tmp_path):
+    job = Job(tmp_path, {"job": "x"})
+    first, second = (TrainingProgress(step=n, loss=1 / n) for n in (1, 2))
+    for point in (first, second, second):
+        job.note(point)
+    assert job.curve() == [first, second]
+
+
 def test_a_folder_that_a_killed_process_did_not_finish_is_no_job(bench):
     job = bench.train(seed=1)
     unfinished = job.folder.parent / ".aside-abcdefgh"
@@ -301,6 +315,12 @@ def test_cancelling_the_task_waits_until_the_thread_has_stopped(bench, tuner, mo
 def test_a_time_that_is_no_number_is_refused_before_anything_begins(bench):
     with pytest.raises(ValueError, match="seconds = nan"):
         bench.train(seconds=float("nan"))
+    assert bench.events() == []
+
+
+def test_a_seed_that_is_none_is_refused_before_anything_begins(bench):
+    with pytest.raises(ValueError, match="seed = -1"):
+        bench.train(seed=-1)
     assert bench.events() == []
 
 
@@ -387,8 +407,9 @@ def test_a_paused_training_is_cancelled_at_once(bench):
     job = asyncio.run(finetuning.cancel(bench.project))
     assert job.status == "cancelled"
     assert not job.work.exists()
-    with pytest.raises(StateError, match="is over: cancelled"):
-        asyncio.run(finetuning.cancel(bench.project, job.short))
+    for again in (finetuning.cancel(bench.project, job.short), bench.going_on(job.short)):
+        with pytest.raises(StateError, match="is over: cancelled"):
+            asyncio.run(again)
 
 
 def test_two_processes_do_not_train_the_same_job(bench):
@@ -400,6 +421,43 @@ def test_two_processes_do_not_train_the_same_job(bench):
         with pytest.raises(StateError, match="another process"):
             bench.resume()
     assert not is_held(job.folder)
+
+
+def test_a_job_without_its_folder_is_named_and_can_be_cancelled(bench):
+    with pytest.raises(BudgetExceeded):
+        bench.train(seconds=1e-9)
+    (job,) = bench.jobs()
+    shutil.rmtree(job.folder)
+    for go_on in (bench.resume, bench.train):
+        with pytest.raises(StateError, match=r"data\.json cannot be read") as caught:
+            go_on()
+        assert "penin finetune cancel, then start again" in caught.value.hint
+    assert asyncio.run(finetuning.cancel(bench.project)).status == "cancelled"
+    assert bench.train().status == "succeeded"
+
+
+def test_a_cancel_counts_that_came_since_the_last_look(bench, monkeypatch):
+    class Late(Overseer):
+        def __call__(self, progress):
+            self._looked = time.monotonic()
+            self.ends = 0.0
+            self.job.ask_to_cancel()
+            super().__call__(progress)
+
+    monkeypatch.setattr("penin_core.training.local.Overseer", Late)
+    with pytest.raises(TrainingStopped, match="was cancelled"):
+        bench.train()
+    assert bench.events() == [CREATED, (FINISHED, "cancelled")]
+
+
+def test_who_looks_whether_a_job_is_held_holds_nobody_up(tmp_path, monkeypatch):
+    with (tmp_path / "lock").open("w") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        assert not is_held(tmp_path)
+        monkeypatch.setattr("time.sleep", lambda seconds: fcntl.flock(looking, fcntl.LOCK_UN))
+        with lock(tmp_path) as free:
+            assert free
+            assert is_held(tmp_path)
 
 
 def test_data_that_changed_are_not_trained_on(bench):
@@ -470,7 +528,12 @@ def test_jobs_are_found_by_the_beginning_of_their_key(bench):
         find = partial(find_job, bench.project.state, ledger)
         assert find(first.key[:4]) == first
         assert find(second.key) == second
-        for text, reason in (("", "begins with ''"), ("zzzz", "'zzzz'"), (None, "is unfinished")):
+        for text, reason in (
+            ("", "'': it takes the first 4 characters"),
+            (first.key[:3], f"{first.key[:3]!r}: it takes the first 4 characters"),
+            ("zzzz", "begins with 'zzzz'"),
+            (None, "is unfinished"),
+        ):
             with pytest.raises(StateError, match=reason):
                 find(text)
 

@@ -156,7 +156,15 @@ BROKEN = {
     json.dumps(chat(("user", "x"), ("assistant", "y"), consent="yes")): (
         "consent: 'yes' is neither true nor false"
     ),
+    json.dumps(chat(("user", "x"), ("assistant", "y"), consent=0)): (
+        "consent: 0 is neither true nor false"
+    ),
+    json.dumps(chat(("user", "x"), ("assistant", "y"), consent=1.0)): (
+        "consent: 1.0 is neither true nor false"
+    ),
     json.dumps(chat(("user", "x"), ("assistant", "y"), license=3)): "license: 3 is not a text",
+    '{"input": "x", "input": "y", "expected": "z"}': "it names 'input' more than once",
+    '{"input": "x", "expected": {"a": "b", "a": "c"}}': "it names 'a' more than once",
     "[" * 100_000: "nested too deeply",
 }
 
@@ -193,6 +201,16 @@ def test_too_few_rows_are_counted_without_the_broken_ones(read):
     assert (0, "train.jsonl has 9 usable rows, a training needs at least 10") in reasons(data)
 
 
+def test_rows_that_repeat_each_other_are_not_enough(read):
+    data = read([GOOD[0]] * 12)
+    reason = "train.jsonl has 1 different usable rows, a training needs at least 10"
+    assert reasons(data) == [(0, reason)]
+
+
+def test_a_validation_file_without_rows_is_refused(read):
+    assert reasons(read(GOOD, [])) == [(0, "val.jsonl has no usable row")]
+
+
 def test_a_fine_tuner_may_want_more_rows(read):
     data = read(GOOD, capabilities=TrainingCapabilities(min_examples=20))
     assert reasons(data) == [(0, "train.jsonl has 12 usable rows, a training needs at least 20")]
@@ -224,6 +242,28 @@ def test_contradictory_answers_are_named_with_both_lines(read):
     ]
 
 
+def test_text_that_is_not_utf_8_is_named_with_its_line(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(
+        b"".join(json.dumps(row).encode() + b"\n" for row in GOOD) + b'{"input": "\xe9"'
+    )
+    with pytest.raises(
+        SuiteError, match=r"rows\.jsonl, line 13: cannot be read as UTF-8"
+    ) as caught:
+        read_training_data(path, None, terms())
+    assert "save" in caught.value.hint
+
+
+def test_two_files_of_one_name_are_told_apart(tmp_path):
+    paths = [tmp_path / folder / "rows.jsonl" for folder in ("train", "val")]
+    for path, found in zip(paths, (GOOD, [{**GOOD[4], "expected": "pink"}]), strict=True):
+        path.parent.mkdir()
+        path.write_text("".join(json.dumps(row) + "\n" for row in found), encoding="utf-8")
+    (problem,) = read_training_data(*paths, terms()).problems
+    assert problem.file == str(paths[1])
+    assert f"it contradicts line 5 of {paths[0]}:" in problem.reason
+
+
 def test_a_repeated_row_is_only_noted(read):
     data = read([*GOOD, GOOD[0]])
     assert reasons(data) == []
@@ -236,8 +276,26 @@ def test_what_is_trained_on_does_not_validate(read):
 
 
 def test_unknown_columns_of_chats_are_noted(read):
-    rows = [chat(("user", f"u{n}"), ("assistant", "a"), tools=[], weight=1) for n in range(10)]
+    rows = [
+        chat(("system", "Name it."), ("user", f"u{n}"), ("assistant", "a"), tools=[], weight=1)
+        for n in range(10)
+    ]
     assert read(rows).notes == ("columns of train.jsonl that are not used: tools, weight",)
+
+
+def test_conversations_under_another_instruction_are_noted(read):
+    rows = [*GOOD, chat(("system", "Count."), ("user", "u"), ("assistant", "a"))]
+    rows.append(chat(("system", " Name it.\n"), ("user", "v"), ("assistant", "a")))
+    expected = "1 rows of train.jsonl have another instruction than the champion has"
+    assert read(rows).notes == (expected,)
+    own = CONFIG.model_copy(update={"system": "{{system}}"})
+    assert read(rows, config=own).notes == ()
+
+
+def test_columns_of_tasks_that_no_prompt_asks_for_are_noted(read):
+    config = CONFIG.model_copy(update={"prompt": "{{city}}: {{input}}"})
+    rows = [task(n, city="Rome", Consent=False, lineage={}) for n in range(10)]
+    assert read(rows, config=config).notes == ("columns of train.jsonl that are not used: Consent",)
 
 
 def test_a_file_that_is_not_there_is_an_error(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,6 @@ TIME = click.option(
     "--budget", type=Duration(), metavar="TIME", help="Most time to take now: 90s, 30m, 1h30m."
 )
 MONEY = click.option("--max-usd", type=Money(), metavar="USD", help="Most money to spend now.")
-EXHAUSTED = 4
 
 
 @click.group()
@@ -80,10 +80,14 @@ def start(
     from penin_core.training.plan import left_of
     from penin_core.training.planning import plan_training
 
+    from .evolve import EXHAUSTED, exhausted
     from .shared import checked_project
     from .training import job_in_words, plan_in_words, planned
 
+    begun = time.monotonic()
     with checked_project(config, state_dir, suite) as (project, _):
+        if then_evolve:
+            _require_provable(project)
         plan = plan_training(project, train, validation, hyperparams=hyperparams, **options)
         jobs.require_usable(plan, as_json)
         if plan_only:
@@ -94,10 +98,19 @@ def start(
             emit(jobs.row(project, job), as_json, job_in_words)
             return
         progress(f"job {job.short} succeeded, and competes now")
-        report = _cycle(project, budget, left_of(max_usd, plan), as_json)
+        left = None if budget is None else max(0.0, begun + budget - time.monotonic())
+        report = _cycle(project, left, left_of(max_usd, plan), as_json)
         if as_json:
             emit({"job": jobs.row(project, job), "cycle": report}, as_json, str)
-    ctx.exit(EXHAUSTED if report.reason.startswith("budget_exhausted") else 0)
+    ctx.exit(EXHAUSTED if exhausted(report) else 0)
+
+
+def _require_provable(project: Project) -> None:
+    """Refuse a suite that no cycle would take, before anything is trained for it."""
+    from penin_core.grading import require_graded
+
+    project.suite.require_provable()
+    require_graded(project.suite, project.evaluators())
 
 
 def _train(project: Project, plan: Plan, budget: float | None, max_usd: float | None) -> Job:
@@ -107,9 +120,9 @@ def _train(project: Project, plan: Plan, budget: float | None, max_usd: float | 
     from penin_core.finetuning import finetune
     from penin_core.state import prepare
 
-    from .training import announced, following
+    from .training import following
 
-    for text in announced(plan):
+    for text in jobs.announced(plan):
         progress(text)
     prepare(project.state)
     with following() as watch:
@@ -228,7 +241,8 @@ def export(
 ) -> None:
     """Write the best answers of earlier runs to NEW, as examples to train on.
 
-    Tasks that are kept for proof are left out; every row names the run that it comes from.
+    Tasks that are kept for proof, and those of ood and composed, are left out; every row names the
+    run that it comes from.
     """
     from penin_core.errors import SettingsError
     from penin_core.projectfiles import write_whole
@@ -238,6 +252,8 @@ def export(
 
     if not 0.0 <= least <= 1.0:
         raise SettingsError(f"--least: {least} does not lie in [0, 1]", hint="write 0.8, say")
+    if output.exists():
+        raise SettingsError(f"{str(output)!r} exists already", hint="name a new file")
     with checked_project(config, state_dir, suite) as (project, _), project.ledger() as ledger:
         rows = answered_rows(project.state, ledger, project.suite, least)
     text = "".join(json.dumps(found, ensure_ascii=False) + "\n" for found in rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -54,6 +54,22 @@ def state_row(state: JobState) -> dict[str, Any]:
         "event": state.events[-1] if state.events else "",
         "checkpoints": [found.model_dump(exclude_defaults=True) for found in state.checkpoints],
     }
+
+
+def announced(plan: Plan) -> Iterator[str]:
+    """Yield what is said before a training begins."""
+    from . import wording
+
+    data = plan.data
+    kept = wording.amount(len(data.validation.rows), "row") if data.validation.rows else "none"
+    yield (
+        f"{plan.provider}:{wording.clipped(plan.model, 60)} on "
+        f"{wording.amount(len(data.train.rows), 'example')} ({data.tokens:,} tokens), "
+        f"{kept} for validation"
+    )
+    if plan.bound_micro_usd:
+        yield f"it costs at most {wording.usd(plan.bound_micro_usd / 1e6)}"
+    yield from map(printable, data.notes)
 
 
 def require_usable(plan: Plan, as_json: bool) -> None:

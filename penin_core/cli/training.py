@@ -46,7 +46,7 @@ class Curve:
     """Follows a training: the losses so far, and a line that says how it stands."""
 
     def __init__(self) -> None:
-        self.losses: list[float] = []
+        self._losses: dict[int, float] = {}
         self.last: TrainingProgress | None = None
         self.validation: float | None = None
         self.status = ""
@@ -55,16 +55,24 @@ class Curve:
 
     def job(self, job: Job) -> None:
         """Take over what is known of a job that goes on."""
-        self.losses = []
+        self._losses = {}
         for point in job.curve():
             self.step(point)
         self.begun, self.first = time.monotonic(), self.last.step if self.last else 0
 
+    @property
+    def losses(self) -> list[float]:
+        """The losses so far, one of each step."""
+        return list(self._losses.values())
+
     def step(self, point: TrainingProgress) -> None:
-        """Take over one step."""
+        """Take over one step. Those since the last checkpoint come again after a crash."""
+        if self.last is not None and point.step < self.last.step:
+            self.begun, self.first = time.monotonic(), point.step
+            self._losses = {s: loss for s, loss in self._losses.items() if s < point.step}
         self.last = point
         if point.loss is not None:
-            self.losses.append(point.loss)
+            self._losses[point.step] = point.loss
         if point.validation_loss is not None:
             self.validation = point.validation_loss
 
@@ -170,20 +178,6 @@ def _live(follower: Follower) -> Live:
     )
 
 
-def announced(plan: Plan) -> Iterator[str]:
-    """Yield what is said before a training begins."""
-    data = plan.data
-    kept = wording.amount(len(data.validation.rows), "row") if data.validation.rows else "none"
-    yield (
-        f"{plan.provider}:{wording.clipped(plan.model, 60)} on "
-        f"{wording.amount(len(data.train.rows), 'example')} ({data.tokens:,} tokens), "
-        f"{kept} for validation"
-    )
-    if plan.bound_micro_usd:
-        yield f"it costs at most {wording.usd(plan.bound_micro_usd / 1e6)}"
-    yield from data.notes
-
-
 def planned(plan: Plan) -> dict[str, Any]:
     """Return what a training would be, as data."""
     data = plan.data
@@ -259,14 +253,25 @@ def job_in_words(data: Mapping[str, Any]) -> str:
         ("service", data["service_job"]),
         ("reason", data["reason"]),
         ("event", data.get("event")),
+        ("reached", _reached(data.get("curve", ()))),
         ("kept", ", ".join(found["model"] for found in data.get("checkpoints", ()))),
         ("loss", f"{sparkline(losses)} {losses[-1]:.3f}" if losses else ""),
-        ("figures", _pairs({name: f"{value:.4g}" for name, value in data["figures"].items()})),
+        ("figures", ", ".join(f"{n} {_figure(value)}" for n, value in data["figures"].items())),
         ("tuned", data["tuned"]),
         ("verdict", f"{data['verdict']}, in run {data['run']}" if data["verdict"] else ""),
         ("next", _next(data)),
     )
     return "\n".join([*shown, *(line(n, printable(str(text))) for n, text in optional if text)])
+
+
+def _reached(curve: Sequence[Mapping[str, Any]]) -> str:
+    """Return how far a curve goes."""
+    if not curve:
+        return ""
+    last = curve[-1]
+    of = f" of {last['steps']:,}" if last.get("steps") else ""
+    note = f", {wording.clipped(last['note'], 60)}" if last.get("note") else ""
+    return f"step {last['step']:,}{of}{note}"
 
 
 def _next(data: Mapping[str, Any]) -> str:
@@ -279,5 +284,10 @@ def _next(data: Mapping[str, Any]) -> str:
     return ""
 
 
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
+
+
 def _pairs(values: Mapping[str, Any]) -> str:
-    return wording.clipped(", ".join(f"{name} {value}" for name, value in values.items())) or "none"
+    shown = (f"{n} {'by default' if value is None else value}" for n, value in values.items())
+    return wording.clipped(", ".join(shown)) or "none"

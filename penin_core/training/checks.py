@@ -43,11 +43,19 @@ def too_long(
 
 
 def too_few(file: TrainingFile, terms: Terms) -> Iterator[Problem]:
-    """Yield one problem where there are fewer rows than a training takes."""
+    """Yield one problem where there are fewer different rows than a training takes."""
     least = max(MIN_EXAMPLES, terms.capabilities.min_examples)
-    if len(file.rows) < least:
-        reason = f"{file.name} has {len(file.rows)} usable rows, a training needs at least {least}"
+    count = len(set(file.examples))
+    if count < least:
+        kind = "usable" if count == len(file.rows) else "different usable"
+        reason = f"{file.name} has {count} {kind} rows, a training needs at least {least}"
         yield Problem(file.name, 0, reason)
+
+
+def empty(file: TrainingFile) -> Iterator[Problem]:
+    """Yield one problem where a file has no usable row at all."""
+    if not file.rows:
+        yield Problem(file.name, 0, f"{file.name} has no usable row")
 
 
 def silent(file: TrainingFile, terms: Terms) -> Iterator[Problem]:

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from penin_core.canonical import digest
 from penin_core.errors import SuiteError
-from penin_core.records import Record, TrainingExample
+from penin_core.records import Configuration, Record, TrainingExample
+from penin_core.rendering import columns
 from penin_core.training import checks
 from penin_core.training.files import (
     Problem,
@@ -74,8 +75,10 @@ def read_training_data(train: Path, validation: Path | None, terms: Terms) -> Tr
     Raises:
         SuiteError: a file cannot be read.
     """
-    first = read_training_file(train, terms)
-    second = read_training_file(validation, terms) if validation else TrainingFile("")
+    first = read_training_file(train, terms, _name(train, validation))
+    second = TrainingFile("")
+    if validation:
+        second = read_training_file(validation, terms, _name(validation, train))
     lengths = checks.lengths(first, terms)
     problems = [
         *first.problems,
@@ -83,6 +86,7 @@ def read_training_data(train: Path, validation: Path | None, terms: Terms) -> Tr
         *checks.too_long(first, lengths, terms),
         *checks.too_long(second, checks.lengths(second, terms), terms),
         *checks.too_few(first, terms),
+        *(checks.empty(second) if validation else ()),
         *checks.silent(first, terms),
         *checks.silent(second, terms),
         *checks.contradictions(first, second),
@@ -95,7 +99,7 @@ def read_training_data(train: Path, validation: Path | None, terms: Terms) -> Tr
         rights=_rights(first.rows + second.rows, terms),
         tokens=sum(length for length in lengths if isinstance(length, int)),
         problems=tuple(problems),
-        notes=tuple(_notes(first, second)),
+        notes=(*_notes(first, second), *_others(first, terms.config)),
     )
 
 
@@ -115,6 +119,19 @@ def _rights(rows: Sequence[Row], terms: Terms) -> Rights:
     consent = Counter("row" if row.consent else terms.consent for row in rows)
     licenses = Counter(row.license or terms.licence or "not stated" for row in rows)
     return Rights(consent=dict(sorted(consent.items())), licenses=dict(sorted(licenses.items())))
+
+
+def _name(file: Path, other: Path | None) -> str:
+    """Return what messages call a file: its name, unless the other one has the same."""
+    return str(file) if other is not None and other.name == file.name else file.name
+
+
+def _others(file: TrainingFile, config: Configuration) -> Iterator[str]:
+    """Note conversations whose instruction is not the one that the trained model will get."""
+    system = config.system.strip()
+    count = sum(example.system != system for example in file.examples)
+    if count and not columns(system):
+        yield f"{count} rows of {file.name} have another instruction than the champion has"
 
 
 def _notes(first: TrainingFile, second: TrainingFile) -> Iterator[str]:

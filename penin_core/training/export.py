@@ -1,7 +1,8 @@
 """Training data out of the ledger: the best answers that runs gave and their evaluators scored.
 
 Only tasks that are not kept for proof are used, so that a model trained on them can still be
-confirmed. Every row says from which run it comes.
+confirmed, and none of the special splits, which measure how it does on what nobody taught it. Every
+row says from which run it comes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from penin_core.errors import EvaluationFailed
 from penin_core.league.campaign import campaign_of, fresh_tasks
 from penin_core.ledger.artifacts import read_run
 from penin_core.ledger.store import WORMLedger
+from penin_core.measuring import SPECIAL_SPLITS
 from penin_core.records import Task
 from penin_core.suites import Suite
 
@@ -27,8 +29,8 @@ def answered_rows(
     """Return one row for each task that was answered well enough, as ``finetune start`` takes it.
 
     Of several answers the one with the highest utility counts, of equal ones that of a champion or
-    of a candidate that was promoted, then the newest. Answers below ``least`` do not count, nor do
-    tasks whose ``consent`` is false.
+    of a candidate that was promoted, then the newest. Answers below ``least`` and harmful ones do
+    not count, nor do tasks whose ``consent`` is false.
 
     Raises:
         ValueError: ``least`` does not lie in [0, 1].
@@ -38,6 +40,7 @@ def answered_rows(
     if not 0.0 <= least <= 1.0:
         raise ValueError(f"least = {least} does not lie in [0, 1]")
     kept = {task.id for task in fresh_tasks(suite, campaign_of(ledger))}
+    kept |= {task.id for task in suite.tasks if task.split in SPECIAL_SPLITS}
     tasks = {t.id: t for t in suite.tasks if t.id not in kept and t.consent is not False}
     best: dict[str, tuple[tuple[float, bool], dict[str, Any]]] = {}
     for run in ledger.runs():
@@ -46,7 +49,9 @@ def answered_rows(
         proven = run["verdict"] == "promote" or run["kind"] == "baseline"
         for answer in _answers(state, run):
             utility = answer["utility"]
-            if answer["task"] not in tasks or not answer["text"] or (utility or 0.0) < least:
+            if answer["task"] not in tasks or not answer["text"]:
+                continue
+            if utility is None or utility < least or answer["harmful"]:
                 continue
             rank = (utility, proven)
             if answer["task"] not in best or rank > best[answer["task"]][0]:

@@ -70,15 +70,23 @@ def as_data(examples: Sequence[TrainingExample]) -> list[dict[str, Any]]:
     return [e.model_dump(mode="json", exclude=None if e.rejected else _WORSE) for e in examples]
 
 
-def read_training_file(path: Path, terms: Terms) -> TrainingFile:
-    """Read one file; a line that cannot be used is a problem and takes no other with it.
+def read_training_file(path: Path, terms: Terms, name: str) -> TrainingFile:
+    """Read one file, which messages call ``name``.
+
+    A line that cannot be used is a problem and takes no other with it.
 
     Raises:
         SuiteError: the file cannot be read.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        before = error.object.count(b"\n", 0, error.start)
+        raise SuiteError(
+            f"{path}, line {before + 1}: cannot be read as UTF-8 ({error.reason})",
+            hint="save the file as UTF-8",
+        ) from error
+    except OSError as error:
         raise SuiteError(
             f"{path}: cannot be read ({error})", hint="name a JSON Lines file"
         ) from error
@@ -89,8 +97,8 @@ def read_training_file(path: Path, terms: Terms) -> TrainingFile:
         try:
             row, unknown = read_row(number, line, terms.config, terms.preferences)
         except ValueError as error:
-            problems.append(Problem(path.name, number, str(error)))
+            problems.append(Problem(name, number, str(error)))
         else:
             rows.append(row)
             ignored.update(unknown)
-    return TrainingFile(path.name, tuple(rows), tuple(problems), tuple(sorted(ignored)))
+    return TrainingFile(name, tuple(rows), tuple(problems), tuple(sorted(ignored)))

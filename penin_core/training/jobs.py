@@ -102,7 +102,7 @@ class Job:
         Raises:
             StateError: the folder was removed, or its data are not those of the job.
         """
-        train, validation = self._read(_DATA)
+        train, validation = self._read(_DATA, "penin finetune cancel, then start again")
         if digest([train, validation]) != self.about["data_sha256"]:
             raise StateError(
                 f"{self.folder / _DATA} is not what the job was started with",
@@ -116,7 +116,8 @@ class Job:
         Raises:
             StateError: the folder was removed, so nobody can tell.
         """
-        return find_leaks(tasks, [(name, text) for name, text in self._read(_SEEN)])
+        seen = self._read(_SEEN, "train again with another --seed")
+        return find_leaks(tasks, [(name, text) for name, text in seen])
 
     def curve(self) -> list[TrainingProgress]:
         """Return the loss curve so far; a line that a crash cut off does not count."""
@@ -141,13 +142,13 @@ class Job:
         """Whether somebody asked to cancel it."""
         return (self.folder / _CANCEL).exists()
 
-    def _read(self, name: str) -> Any:
+    def _read(self, name: str, otherwise: str) -> Any:
         try:
             return json.loads((self.folder / name).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise StateError(
                 f"{self.folder / name} cannot be read: {error}",
-                hint="restore the folder from a copy, or start the training again",
+                hint=f"restore the folder from a copy; otherwise {otherwise}",
             ) from error
 
 
@@ -184,6 +185,8 @@ def find_job(state: Path, ledger: WORMLedger, text: str | None) -> Job:
     else:
         fits = [job for job in known if len(text) >= LEAST and job.key.startswith(text)]
         what = f"has a key that begins with {text!r}"
+        if len(text) < LEAST:
+            what = f"can be told by {text!r}: it takes the first {LEAST} characters at least"
     if len(fits) == 1:
         return fits[0]
     names = ", ".join(job.short for job in fits[:5])
@@ -281,6 +284,9 @@ def held(job: Job) -> Iterator[None]:
     Raises:
         StateError: another process works on it.
     """
+    if job.begun:
+        # Without its folder, too, a job can be cancelled, and one at a service followed.
+        job.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with lock(job.folder) as free:
         if not free:
             raise StateError(
@@ -317,10 +323,13 @@ def _drop_half_a_line(file: BinaryIO) -> None:
 
 
 def _latest(points: Iterator[TrainingProgress]) -> list[TrainingProgress]:
-    """Return the points in order of their steps; what was trained again replaces what was lost."""
+    """Return the points in order of their steps; what was trained again replaces what was lost.
+
+    A training that goes on may say once more where it stands.
+    """
     kept: list[TrainingProgress] = []
     for point in points:
-        while kept and kept[-1].step > point.step:
+        while kept and (kept[-1].step > point.step or kept[-1] == point):
             kept.pop()
         kept.append(point)
     return kept

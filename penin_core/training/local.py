@@ -150,7 +150,8 @@ def _stopped(
     ledger: WORMLedger, job: Job, overseer: Overseer, error: TrainingStopped
 ) -> PeninError:
     """Return what a stop means to the user; one that was asked for by name ends the job."""
-    if overseer.cancelled:
+    # It may have been asked for since the training looked last.
+    if overseer.cancelled or job.cancelling:
         finish(ledger, job, "cancelled", "on request")
         return TrainingStopped(
             f"training job {job.short} was cancelled",

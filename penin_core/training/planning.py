@@ -44,7 +44,10 @@ def plan_training(
         SuiteError: a file cannot be read.
         SettingsError: a hyperparameter does not exist, or cannot have that value.
         FineTuningUnavailable: nothing of the kind can be trained there.
+        ValueError: ``seed`` is negative.
     """
+    if seed < 0:
+        raise ValueError(f"seed = {seed} must not be negative")
     with project.ledger() as ledger:
         config = _untrained(project, ledger, provider, model)
         confirm = fresh_tasks(project.suite, campaign_of(ledger))

@@ -13,7 +13,7 @@ from penin_core.errors import SuiteError
 from penin_core.leaks import question_key, taught_texts
 from penin_core.omega.metrics import normalize_text
 from penin_core.records import Configuration, Message, Task, TrainingExample
-from penin_core.rendering import render
+from penin_core.rendering import columns, render
 from penin_core.suites import example_of
 
 _OF_PAIRS = frozenset({"id", "prompt", "chosen", "rejected", "consent", "license", "lineage"})
@@ -45,7 +45,8 @@ def read_row(
             unknown = sorted(given.keys() - _OF_CHATS)
         else:
             example, seen = _of_task(given, config)
-            unknown = []
+            asked = columns(config.system) + columns(config.prompt)
+            unknown = sorted(given.keys() - _OF_TASKS - {"lineage", *asked})
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in problem["loc"])
@@ -56,7 +57,7 @@ def read_row(
 
 def _parsed(line: str) -> dict[str, Any]:
     try:
-        given = json.loads(line)
+        given = json.loads(line, object_pairs_hook=_named_once)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error.msg}, at character {error.pos + 1}") from None
     except RecursionError:
@@ -64,6 +65,16 @@ def _parsed(line: str) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise ValueError("not a JSON object")
     return given
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON; of a name that stands in it twice one value would get lost."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"it names {twice!r} more than once")
+    return found
 
 
 def _of_preference(
@@ -146,7 +157,8 @@ def _unanswered(given: Mapping[str, Any], reason: str) -> ValueError:
 def _declared(given: Mapping[str, Any]) -> tuple[bool | None, str | None]:
     """Return what a row says of consent and licence; ValueError where it may not be used."""
     consent, license_ = given.get("consent"), given.get("license")
-    if consent not in (None, True, False):
+    # 0 and 1 equal False and True, and say neither.
+    if not isinstance(consent, bool | None):
         raise ValueError(f"consent: {consent!r} is neither true nor false")
     if not isinstance(license_, str | None):
         raise ValueError(f"license: {license_!r} is not a text")

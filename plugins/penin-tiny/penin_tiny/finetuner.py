@@ -88,11 +88,13 @@ class TinyFineTuner(LocalFineTuner):
         """Return how many tokens ``example`` has, its beginning and its end included.
 
         Raises FineTuningUnavailable for a model that does not exist, ProviderRefused where turns
-        are not as the model knows them.
+        are not as the model knows them, or where the answer has a line break.
         """
+        from .lessons import check_answer
         from .tuned import tokenizer
 
         self.capabilities(model)
+        check_answer(example.answer)
         text = chat_text(example.system, example.messages)
         return len(tokenizer().encode(text)) + len(tokenizer().encode(example.answer)) + 2
 

@@ -55,16 +55,21 @@ def rows_of(examples: Sequence[TrainingExample], name: str) -> list[Row]:
         last = example.messages[-1]
         try:
             text = chat_text(example.system, example.messages)
+            check_answer(example.answer)
         except ProviderRefused as error:
             raise TrainingFailed(f"{name} example {number}: {error}", hint=error.hint) from error
-        if "\n" in example.answer:
-            raise TrainingFailed(
-                f"{name} example {number}: the answer {example.answer[:40]!r} has a line break",
-                hint="the model ends its answers at a line break: write answers on one line",
-            )
         context = text.removesuffix(f"\nInput: {last.content}\nOutput: ")
         rows.append(Row(context, last.content, example.answer))
     return rows
+
+
+def check_answer(answer: str) -> None:
+    """Raise ProviderRefused for an answer with a line break, which the model takes for its end."""
+    if "\n" in answer:
+        raise ProviderRefused(
+            f"the answer {answer[:40]!r} has a line break, at which the model ends its answers",
+            hint="write answers on one line",
+        )
 
 
 def check_agreement(rows: Sequence[Row], name: str) -> None:

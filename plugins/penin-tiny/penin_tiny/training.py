@@ -109,6 +109,7 @@ class Training:
         with ThreadPoolExecutor(2) as workers:
             while not self._done():
                 self._learn_epoch(watch, workers)
+        watch(self._progress())
         return self._finish()
 
     def _learn_epoch(self, watch: Watch, workers: Executor) -> None:
@@ -230,6 +231,7 @@ class Training:
         tuned.write(self._path.parent, trained, temperature)
         return {
             "epochs": float(len(self._curve)),
+            "kept_epoch": float(self._kept()),
             "steps": float(self._progress().step),
             "trained_parameters": float(sum(value.size for value in trained.values())),
             "train_loss": self._curve[-1][0],
@@ -246,14 +248,21 @@ class Training:
 
     def _progress(self) -> TrainingProgress:
         members, epochs = self._course.members, self._course.epochs
-        epoch = min(len(self._curve) + 1, members * epochs)
+        step = len(self._curve) // epochs * self._steps + self._optimizer.steps
         return TrainingProgress(
-            step=len(self._curve) // epochs * self._steps + self._optimizer.steps,
-            steps=members * self._steps,
+            step=step,
+            steps=step if self._done() else members * self._steps,
             loss=self._losses[-1] if self._losses else None,
             validation_loss=self._curve[-1][1] if self._curve else None,
-            note=f"epoch {epoch} of at most {members * epochs}",
+            note=self._stand(members * epochs),
         )
+
+    def _stand(self, most: int) -> str:
+        """Return in words which epoch it is, and at the end which one is kept."""
+        if not self._done():
+            return f"epoch {len(self._curve) + 1} of at most {most}"
+        kept = self._kept()
+        return f"epoch {kept} of {len(self._curve)} is kept" if kept else "no epoch beats the base"
 
     def _save(self) -> None:
         meta = {
@@ -274,7 +283,7 @@ class Training:
         except archives.Damaged as error:
             raise TrainingFailed(
                 f"the checkpoint cannot be gone on from: {error}",
-                hint=f"delete {self._path} to begin again",
+                hint="begin anew, in an empty folder: penin finetune start does",
             ) from error
         self._check_owner(meta)
         self._optimizer.restore(arrays, meta["steps"])
@@ -287,7 +296,8 @@ class Training:
         if meta.get("job") != self._course.fingerprint:
             raise TrainingFailed(
                 f"the checkpoint {self._path} belongs to another training",
-                hint="its data, its settings or penin-tiny changed; delete it to begin again",
+                hint="its data, its settings or penin-tiny changed; begin anew, in an empty "
+                "folder: penin finetune start does",
             )
 
 

@@ -161,6 +161,12 @@ def test_tokens_are_those_of_prompt_and_answer() -> None:
     assert TUNER.tokens("tiny-4", example("hello there", "P1")) == outcome.tokens_in + 3
 
 
+def test_an_answer_of_two_lines_is_refused_where_lengths_are_counted() -> None:
+    with pytest.raises(ProviderRefused, match="has a line break") as caught:
+        TUNER.tokens("tiny-4", example("hello there", "P1\nP2"))
+    assert "one line" in caught.value.hint
+
+
 def test_too_few_examples_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingFailed, match=f"19 training examples.*{MIN_EXAMPLES}"):
         course_of(job(tmp_path, train=EXAMPLES[:19]))

@@ -184,7 +184,11 @@ def test_training_stops_when_validation_gets_no_better(
     same = calibration.Fit(temperature=1.0, loss=0.5, right=0.5)
     monkeypatch.setattr(calibration, "fit", lambda *_: same)
     course = replace(COURSE, epochs=30, patience=3)
-    assert Training(course, tmp_path).run(nothing)["epochs"] == 3
+    seen: list[TrainingProgress] = []
+    figures = Training(course, tmp_path).run(seen.append)
+    assert (figures["epochs"], figures["kept_epoch"]) == (3, 0)
+    assert seen[-1].note == "no epoch beats the base"
+    assert seen[-1].step == seen[-1].steps == seen[-2].step
 
 
 def test_what_answers_fewer_validation_examples_than_the_base_is_not_kept(tmp_path: Path) -> None:
@@ -209,13 +213,16 @@ def test_a_temperature_is_fitted_on_enough_validation_answers_only(
 
 def test_progress_counts_steps_and_tells_losses(tmp_path: Path) -> None:
     seen: list[TrainingProgress] = []
-    Training(COURSE, tmp_path).run(seen.append)
-    assert [progress.step for progress in seen] == list(range(13))
+    figures = Training(COURSE, tmp_path).run(seen.append)
+    assert [progress.step for progress in seen] == [*range(13), 12]
     assert {progress.steps for progress in seen} == {12}
-    assert all(progress.loss is not None and progress.loss > 0 for progress in seen[1:])
+    assert all(progress.loss is not None and progress.loss > 0 for progress in seen[1:-1])
     assert seen[3].validation_loss is None
     assert seen[4].validation_loss is not None
     assert seen[4].note == "epoch 2 of at most 4"
+    kept = figures["kept_epoch"]
+    assert seen[-1].note == f"epoch {kept:.0f} of 4 is kept"
+    assert seen[-1].validation_loss is not None
 
 
 def test_a_full_disk_leaves_the_last_checkpoint_whole(
@@ -254,7 +261,7 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
         Training(COURSE, tmp_path).run(stop_at(1))
     with pytest.raises(TrainingFailed, match="another training") as caught:
         Training(replace(COURSE, rate=1e-3), tmp_path)
-    assert caught.value.hint
+    assert "penin finetune start" in caught.value.hint
 
 
 def test_a_damaged_checkpoint_is_refused_by_name(tmp_path: Path) -> None:
