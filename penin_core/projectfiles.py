@@ -21,6 +21,7 @@ LONG_ANSWER = 12
 KIND_AT_LEAST = 3
 LEAST_TOKENS, MOST_TOKENS, STEP = 64, 1024, 32
 PERTURBATIONS = ("whitespace", "typo", "case", "greeting")
+NEW_NAME = "name a new file"
 
 #: One table of a TOML file: its name, a comment above it, and its keys.
 Table = tuple[str, str, Mapping[str, Any]]
@@ -166,21 +167,19 @@ def write_whole(path: Path, text: str, *, replace: bool) -> None:
         ) from error
 
 
-def require_place(path: Path, *, replace: bool) -> None:
-    """Refuse early what ``write_whole`` would refuse.
+def require_place(path: Path, *, replace: bool, hint: str = NEW_NAME) -> None:
+    """Refuse early what ``write_whole`` would refuse; ``hint`` says what to do about a file there.
 
     Raises:
         SettingsError: the file exists and ``replace`` is not set, or its folder does not.
     """
     if path.exists() and not replace:
-        raise _already_there(path)
+        raise _already_there(path, hint)
     if not path.absolute().parent.is_dir():
         raise SettingsError(
             f"{str(path)!r} cannot be written: there is no such folder", hint="make the folder"
         )
 
 
-def _already_there(path: Path) -> SettingsError:
-    return SettingsError(
-        f"{str(path)!r} exists already", hint="--force replaces it; the state directory stays"
-    )
+def _already_there(path: Path, hint: str = NEW_NAME) -> SettingsError:
+    return SettingsError(f"{str(path)!r} exists already", hint=hint)

@@ -245,15 +245,14 @@ def export(
     run that it comes from.
     """
     from penin_core.errors import SettingsError
-    from penin_core.projectfiles import write_whole
+    from penin_core.projectfiles import require_place, write_whole
     from penin_core.training.export import answered_rows
 
     from .shared import checked_project
 
     if not 0.0 <= least <= 1.0:
         raise SettingsError(f"--least: {least} does not lie in [0, 1]", hint="write 0.8, say")
-    if output.exists():
-        raise SettingsError(f"{str(output)!r} exists already", hint="name a new file")
+    require_place(output, replace=False)
     with checked_project(config, state_dir, suite) as (project, _), project.ledger() as ledger:
         rows = answered_rows(project.state, ledger, project.suite, least)
     text = "".join(json.dumps(found, ensure_ascii=False) + "\n" for found in rows)

@@ -66,7 +66,8 @@ def command(
     from penin_core.grading import require_graded
 
     path = config or Path(FILE_NAME)
-    projectfiles.require_place(path, replace=force)
+    hint = "--force replaces it; the state directory stays"
+    projectfiles.require_place(path, replace=force, hint=hint)
     given = {name: value for name, value in given.items() if value is not None}
     if options:
         given["options"] = named_values(options, "base_url=http://localhost:11434/v1")
