@@ -198,6 +198,15 @@ def test_a_second_start_adopts(penin):
     assert len(json.loads(penin("finetune", "list", "--json")[1])) == 1
 
 
+def test_a_job_that_was_never_begun_and_cannot_be_read_is_named(penin):
+    penin(*START)
+    (broken := Path(".penin/finetune/abcdef12")).mkdir()
+    (broken / "job.json").write_text("{")
+    code, _, err = penin("finetune", "list")
+    assert (code, "abcdef12/job.json cannot be read" in err) == (1, True), err
+    assert "hint: its training never began: remove the folder" in err
+
+
 def test_no_training_yet(penin):
     assert "no training yet" in penin("finetune", "list")[1]
     for command in ("resume", "status", "cancel"):

@@ -158,7 +158,11 @@ def home(state: Path) -> Path:
 
 
 def jobs(state: Path, ledger: WORMLedger) -> list[Job]:
-    """Return every job, oldest first; one that was never begun in the ledger comes last."""
+    """Return every job, oldest first; one that was never begun in the ledger comes last.
+
+    Raises:
+        StateError: what was written down of one cannot be read.
+    """
     begun: dict[str, Mapping[str, Any]] = {}
     over: dict[str, Mapping[str, Any]] = {}
     for event in ledger.events((CREATED, FINISHED)):
@@ -297,7 +301,13 @@ def held(job: Job) -> Iterator[None]:
 
 
 def _about(folder: Path) -> dict[str, Any]:
-    about: dict[str, Any] = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+    try:
+        about: dict[str, Any] = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StateError(
+            f"{folder / _ABOUT} cannot be read: {error}",
+            hint="its training never began: remove the folder",
+        ) from error
     return about
 
 
