@@ -46,6 +46,7 @@ from penin_core.ledger.trained import lineage_of, store_trained, trained_folder
 from penin_core.project import open_project
 from penin_core.records import job_status
 from penin_core.runners import evaluate
+from penin_core.suites import Suite
 from penin_core.training.charges import price_bound
 from penin_core.training.jobs import Job, find_job, held, is_held, jobs, prepare_job
 from penin_core.training.local import Overseer
@@ -568,6 +569,15 @@ def test_confirm_tasks_are_refused_with_their_ids(bench):
     row = {"input": confirm.input, "expected": confirm.expected}
     write(bench.folder / "train.jsonl", [*rows(30, "boat"), row])
     with pytest.raises(SuiteError, match=f"line 31: it gives away confirm task '{confirm.id}'"):
+        bench.plan()
+
+
+def test_nobody_is_taught_what_shows_how_a_model_does_untaught(bench):
+    asked, suite = "whatever the weather brings to us", bench.project.suite
+    odd = Task(id="odd", split="ood", input=asked, expected="red")
+    bench.project.suite = Suite(suite.definition, [*suite.tasks, odd])
+    write(bench.folder / "train.jsonl", [*rows(30, "boat"), {"input": asked, "expected": "red"}])
+    with pytest.raises(SuiteError, match="line 31: it gives away ood task 'odd'"):
         bench.plan()
 
 

@@ -317,11 +317,11 @@ def test_confirm_tasks_must_not_be_trained_on(read, as_chat, part):
     )
     files = [[*GOOD[:3], *GOOD[4:]], [task(40)]]
     files[part] = [*files[part], row]
-    confirm = [
-        Task(id="kept-3", input="paint door number 3 in red please"),
+    unseen = [
+        Task(id="kept-3", split="confirm", input="paint door number 3 in red please"),
         Task(id="b", input="x y"),
     ]
-    data = read(*files, confirm=confirm)
+    data = read(*files, unseen=unseen)
     ((line, reason),) = reasons(data)
     assert line == len(files[part])
     assert "confirm task 'kept-3'" in reason
@@ -329,8 +329,8 @@ def test_confirm_tasks_must_not_be_trained_on(read, as_chat, part):
 
 def test_the_prompt_around_a_task_hides_no_leak(read):
     config = CONFIG.model_copy(update={"prompt": "A long preamble of many more words. {{input}}"})
-    confirm = [Task(id="kept", input=GOOD[2]["input"])]
-    assert [line for line, _ in reasons(read(GOOD, config=config, confirm=confirm))] == [3]
+    unseen = [Task(id="kept", split="confirm", input=GOOD[2]["input"])]
+    assert [line for line, _ in reasons(read(GOOD, config=config, unseen=unseen))] == [3]
 
 
 # Laws
@@ -451,7 +451,9 @@ def test_no_part_of_a_preference_may_give_away_a_confirm_task(read, where):
     secret = "paint the seventh boat in the old harbour green today"
     row = {**task(1), "chosen": "a", "rejected": "b"} if where == "input" else pair(1)
     data = read(
-        [*PAIRS, {**row, where: secret}], preferences=True, confirm=(Task(id="c", input=secret),)
+        [*PAIRS, {**row, where: secret}],
+        preferences=True,
+        unseen=(Task(id="c", split="confirm", input=secret),),
     )
     assert [line for line, said in reasons(data) if "confirm task 'c'" in said] == [13]
 

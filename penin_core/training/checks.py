@@ -101,11 +101,13 @@ def repeated(first: TrainingFile, second: TrainingFile) -> Iterator[Problem]:
             yield Problem(second.name, row.line, reason)
 
 
-def leaks(first: TrainingFile, second: TrainingFile, confirm: Sequence[Task]) -> Iterator[Problem]:
-    """Yield confirm tasks that the model would have seen."""
-    for leak in find_leaks(confirm, [*first.texts(), *second.texts()]):
+def leaks(first: TrainingFile, second: TrainingFile, unseen: Sequence[Task]) -> Iterator[Problem]:
+    """Yield the tasks of ``unseen`` that the model would have seen."""
+    split = {task.id: task.split for task in unseen}
+    for leak in find_leaks(unseen, [*first.texts(), *second.texts()]):
         name, _, line = leak.seen.rpartition(":")
-        yield Problem(name, int(line), f"it gives away confirm task {leak.task!r} ({leak.how})")
+        what = f"{split[leak.task]} task {leak.task!r}"
+        yield Problem(name, int(line), f"it gives away {what} ({leak.how})")
 
 
 def _question(example: TrainingExample) -> str:

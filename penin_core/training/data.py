@@ -91,7 +91,7 @@ def read_training_data(train: Path, validation: Path | None, terms: Terms) -> Tr
         *checks.silent(second, terms),
         *checks.contradictions(first, second),
         *checks.repeated(first, second),
-        *checks.leaks(first, second, terms.confirm),
+        *checks.leaks(first, second, terms.unseen),
     ]
     return TrainingData(
         train=first,

@@ -50,7 +50,7 @@ class TrainingFile:
 
 @dataclass(frozen=True)
 class Terms:
-    """What data have to fit: a model's window, the tasks kept for proof, and what is declared.
+    """What data have to fit: a model's window, tasks that no model may have seen, what is declared.
 
     ``consent`` is the reason why rows that say nothing of consent may be used, ``licence`` theirs.
     ``preferences`` says that each row has to have a better and a worse answer.
@@ -59,7 +59,7 @@ class Terms:
     config: Configuration
     capabilities: TrainingCapabilities
     tokens: Callable[[TrainingExample], int]
-    confirm: Sequence[Task] = ()
+    unseen: Sequence[Task] = ()
     consent: str = ""
     licence: str = ""
     preferences: bool = False

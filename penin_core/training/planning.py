@@ -50,7 +50,9 @@ def plan_training(
         raise ValueError(f"seed = {seed} must not be negative")
     with project.ledger() as ledger:
         config = _untrained(project, ledger, provider, model)
-        confirm = fresh_tasks(project.suite, campaign_of(ledger))
+        unseen = [*fresh_tasks(project.suite, campaign_of(ledger))]
+    # What these measure is how a model does on what nobody taught it.
+    unseen += [*project.suite.split("ood"), *project.suite.split("composed")]
     tuner = fine_tuner(project, config.provider)
     local = isinstance(tuner, LocalFineTuner)
     capabilities = _capabilities(tuner, config.model)
@@ -60,7 +62,7 @@ def plan_training(
         config,
         capabilities,
         _counter(tuner, config.model),
-        confirm,
+        unseen,
         consent.strip(),
         licence.strip(),
         preferences=_learns_preferences(tuner, chosen),
