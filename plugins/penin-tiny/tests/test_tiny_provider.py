@@ -1,6 +1,7 @@
 """The contract of a local provider: every request is answered by itself, or refused by itself."""
 
 import random
+import re
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -174,7 +175,7 @@ def test_a_prompt_over_the_limit_is_refused_and_takes_nobody_with_it() -> None:
     requests = [ask(system, user), ask(system, "7" * 600), ask(system, user)]
     first, long, last = PROVIDER.generate(requests)
     assert isinstance(long, ProviderRefused)
-    assert "617 tokens" in str(long)
+    assert re.search(r"the prompt has 6\d\d tokens", str(long))
     assert str(CONTEXT_TOKENS) in str(long)
     assert isinstance(first, Completion)
     assert first == last
