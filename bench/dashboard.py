@@ -81,7 +81,7 @@ def cycle(number: int) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def champion(number: int, run_id: str | None) -> dict[str, Any]:
     """Return what an entry says that makes a champion."""
-    config = Configuration(provider="tiny", model="tiny-4", system=f"Prompt {number}. " * 20)
+    config = Configuration(provider="tiny", model="tiny-5", system=f"Prompt {number}. " * 20)
     return {"config": config.model_dump(), "config_hash": config.hash, "run_id": run_id}
 
 

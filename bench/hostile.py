@@ -54,7 +54,7 @@ COMMANDS = (
     "tune show --json",
     "plugins --json",
     "plugins why sigma --json",
-    "evaluate --model tiny:tiny-4 --suite no-such-suite",
+    "evaluate --model tiny:tiny-5 --suite no-such-suite",
     "why no-such-run",
 )
 

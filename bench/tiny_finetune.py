@@ -64,7 +64,7 @@ def answers(
     requests = [
         Request(
             provider="tiny",
-            model="tiny-4",
+            model="tiny-5",
             system=system,
             messages=(Message(role="user", content=text),),
             temperature=temperature,
@@ -159,7 +159,7 @@ def train(
 ) -> tuple[Mapping[str, float], float, float, float]:
     """Train with the defaults; return figures, seconds, processor seconds and most megabytes."""
     job = TrainingJob(
-        model="tiny-4",
+        model="tiny-5",
         train=examples,
         hyperparams=TinyHyperparams().model_dump(),
         folder=Path(folder),

@@ -24,7 +24,7 @@ STATE_DIR = ".penin"
 #: The start that ships with penin: a vague instruction, sampled hot, on the embedded model.
 POOR_START: Mapping[str, Any] = {
     "provider": "tiny",
-    "model": "tiny-4",
+    "model": "tiny-5",
     "system": "Process this text.",
     "temperature": 1.2,
     "max_tokens": 96,

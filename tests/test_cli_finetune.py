@@ -355,10 +355,10 @@ def test_steps_that_come_again_after_a_crash_replace_what_was_lost():
 def test_figures_are_shown_whole():
     known = {"job": "a" * 32, "provider": "p", "model": "m", "train": 20, "validation": 0}
     unset = dict.fromkeys(("service_job", "reason", "tuned", "verdict"))
-    figures = {f"a_figure_of_some_length_{n}": n + 0.5 for n in range(9)} | {"size": 931_923.0}
+    figures = {f"a_figure_of_some_length_{n}": n + 0.5 for n in range(9)} | {"size": 896_190.0}
     job = {**known, **unset, "status": "succeeded", "hyperparams": {"rank": None}}
     shown = job_in_words({**job, "figures": figures})
-    assert "a_figure_of_some_length_8 8.5, size 931,923" in shown
+    assert "a_figure_of_some_length_8 8.5, size 896,190" in shown
     assert "rank by default" in shown
 
 

@@ -59,7 +59,7 @@ def test_a_ledger_that_was_removed_is_invalid_where_something_vouches_for_it(led
 
 def test_the_key_is_named_after_the_owner_in_the_settings(ledger, tmp_path, monkeypatch):
     monkeypatch.delenv("PENIN_SIGNING_KEY")
-    (tmp_path / "penin.toml").write_text('[champion]\nprovider = "tiny"\nmodel = "tiny-4"\n')
+    (tmp_path / "penin.toml").write_text('[champion]\nprovider = "tiny"\nmodel = "tiny-5"\n')
     with (tmp_path / "penin.toml").open("a") as file:
         file.write('[ledger]\nowner = "acme.example"\n')
     code, out, _ = ledger("export", "out")

@@ -27,7 +27,7 @@ from penin_core.ledger.statements import (
 KEY = SigningKey("penin.example/ledger/test", bytes(range(32)))
 ORIGIN = KEY.public.name
 TS = "2026-11-22T07:35:01.123456Z"
-CONFIG = {"provider": "tiny", "model": "tiny-4"}
+CONFIG = {"provider": "tiny", "model": "tiny-5"}
 RUN = {
     "id": "20261122t073501-123456z-1a2b3c4d",
     "kind": "challenger",

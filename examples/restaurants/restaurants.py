@@ -61,7 +61,7 @@ def main(rows_file: str, folder: str, *sizes: str) -> None:
     place.mkdir(parents=True)
     write_files(place, rows, chosen)
     os.chdir(place)
-    start = ("--provider", "tiny", "--model", "tiny-4", "--temperature", "1")
+    start = ("--provider", "tiny", "--model", "tiny-5", "--temperature", "1")
     penin("init", "--tasks", "tasks.jsonl", "--system", SYSTEM, *start, "--max-tokens", "80")
     table = [line("as it starts", None, None)]
     report = penin("evolve")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from penin_core.runners import Appraisal
     from penin_core.settings import SuiteDefinition
 
-EMBEDDED = ("tiny", "tiny-4")
+EMBEDDED = ("tiny", "tiny-5")
 DIGITS = 4
 
 

@@ -104,7 +104,7 @@ def _chosen(model: str | None) -> Callable[[Configuration], Configuration]:
     if not (provider and colon and name):
         raise SettingsError(
             f"--model {model!r} is neither provider:model nor a .toml or .json file",
-            hint="write it like tiny:tiny-4",
+            hint="write it like tiny:tiny-5",
         )
     moved: dict[str, Any] = {"provider": provider, "model": name, "adapter": None, "extra": {}}
     return lambda running: running.model_copy(update=moved)

@@ -29,7 +29,7 @@ FILE_NAME = "penin.toml"
 )
 @click.option("--name", metavar="TEXT", help="Name of the suite.  [default: that of the file]")
 @click.option("--provider", metavar="ID", help="Whose model runs today.  [default: tiny]")
-@click.option("--model", metavar="NAME", help="Which model.  [default for tiny: tiny-4]")
+@click.option("--model", metavar="NAME", help="Which model.  [default for tiny: tiny-5]")
 @click.option(
     "--set",
     "options",

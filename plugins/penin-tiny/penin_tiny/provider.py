@@ -27,7 +27,7 @@ from penin_core import (
 if TYPE_CHECKING:
     from .decoding import Answer, Decoder, Prompt
 
-MODELS = ("tiny-4",)
+MODELS = ("tiny-5",)
 #: The longest prompt, in tokens: the longest text that the model was trained on.
 CONTEXT_TOKENS = 512
 #: The longest answer, in tokens. Answers come on top of the prompt.

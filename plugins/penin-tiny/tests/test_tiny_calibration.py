@@ -43,7 +43,8 @@ def losses() -> dict[float, float]:
 def test_the_temperature_is_the_one_of_least_loss() -> None:
     expected = losses()
     found = calibration.fit(SHIPPED, N_HEADS, LESSONS)
-    assert found.temperature == min(expected, key=lambda t: expected[t])
+    # The fit takes chances below 1e-9 for 1e-9, which can move it to a neighbour that is as good.
+    assert expected[found.temperature] == pytest.approx(min(expected.values()), rel=2e-3)
     assert found.loss == pytest.approx(min(expected.values()), rel=2e-3)
 
 

@@ -50,7 +50,7 @@ EXAMPLES = tuple(example(f"{text} {n}", answer) for n in range(8) for text, answ
 
 def job(folder: Path, **changes: Any) -> TrainingJob:
     fields: dict[str, Any] = {
-        "model": "tiny-4",
+        "model": "tiny-5",
         "train": EXAMPLES,
         "validation": EXAMPLES[:3],
         "hyperparams": TinyHyperparams(**SETTINGS).model_dump(),
@@ -67,7 +67,7 @@ def nothing(_: TrainingProgress) -> None:
 def ask(text: str, adapter: Path | None, **changes: Any) -> Request:
     fields: dict[str, Any] = {
         "provider": "tiny",
-        "model": "tiny-4",
+        "model": "tiny-5",
         "system": ASK,
         "messages": (Message(role="user", content=text),),
         "temperature": 0.0,
@@ -79,7 +79,7 @@ def ask(text: str, adapter: Path | None, **changes: Any) -> Request:
 
 class TestTinyFineTuner(LocalFineTunerConformance):
     component = TinyFineTuner
-    model = "tiny-4"
+    model = "tiny-5"
     hyperparams: ClassVar[dict[str, Any]] = {"n_epochs": 1, "replay": 2}
     examples: ClassVar[tuple[TrainingExample, ...]] = EXAMPLES
 
@@ -142,7 +142,7 @@ def test_log_probabilities_of_a_tuned_model_are_those_of_its_temperature(folder:
 
 
 def test_capabilities_name_the_window_and_no_price() -> None:
-    capabilities = TUNER.capabilities("tiny-4")
+    capabilities = TUNER.capabilities("tiny-5")
     assert capabilities.context_tokens == CONTEXT_TOKENS
     assert capabilities.usd_per_million == 0.0
     assert capabilities.min_examples == MIN_EXAMPLES
@@ -151,19 +151,19 @@ def test_capabilities_name_the_window_and_no_price() -> None:
 def test_an_unknown_model_cannot_be_trained() -> None:
     with pytest.raises(FineTuningUnavailable, match="tiny-9") as caught:
         TUNER.capabilities("tiny-9")
-    assert "tiny-4" in caught.value.hint
+    assert "tiny-5" in caught.value.hint
 
 
 def test_tokens_are_those_of_prompt_and_answer() -> None:
     provider = TinyProvider()
     (outcome,) = provider.generate([ask("hello there", None)])
     assert isinstance(outcome, Completion)
-    assert TUNER.tokens("tiny-4", example("hello there", "P1")) == outcome.tokens_in + 3
+    assert TUNER.tokens("tiny-5", example("hello there", "P1")) == outcome.tokens_in + 3
 
 
 def test_an_answer_of_two_lines_is_refused_where_lengths_are_counted() -> None:
     with pytest.raises(ProviderRefused, match="has a line break") as caught:
-        TUNER.tokens("tiny-4", example("hello there", "P1\nP2"))
+        TUNER.tokens("tiny-5", example("hello there", "P1\nP2"))
     assert "one line" in caught.value.hint
 
 

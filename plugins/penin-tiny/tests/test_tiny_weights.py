@@ -15,10 +15,10 @@ def test_the_file_is_at_most_two_megabytes() -> None:
     assert weights.PATH.stat().st_size <= 2_000_000
 
 
-def test_the_model_has_931_923_parameters() -> None:
+def test_the_model_has_896_190_parameters() -> None:
     with np.load(weights.PATH, allow_pickle=False) as archive:
         sizes = {name: archive[name].size for name in archive.files}
-    assert sum(sizes.values()) - sizes["meta"] == 931_923
+    assert sum(sizes.values()) - sizes["meta"] == 896_190
 
 
 def test_parameters_are_stored_in_half_and_used_in_single_precision() -> None:
@@ -33,7 +33,7 @@ def test_parameters_are_stored_in_half_and_used_in_single_precision() -> None:
 def test_one_flipped_bit_is_refused_with_both_digests(tmp_path: Path) -> None:
     content = bytearray(weights.PATH.read_bytes())
     content[len(content) // 2] ^= 1
-    damaged = tmp_path / "tiny-4.npz"
+    damaged = tmp_path / "tiny-5.npz"
     damaged.write_bytes(content)
     found = hashlib.sha256(content).hexdigest()
     with pytest.raises(PluginInvalid, match=f"{found}.*{weights.SHA256}") as caught:
@@ -44,7 +44,7 @@ def test_one_flipped_bit_is_refused_with_both_digests(tmp_path: Path) -> None:
 def test_the_digest_is_checked_before_anything_is_parsed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = tmp_path / "tiny-4.npz"
+    other = tmp_path / "tiny-5.npz"
     other.write_bytes(b"not an archive")
 
     def parse(*_: object, **__: object) -> None:
