@@ -163,7 +163,7 @@ def test_a_run_that_was_stopped_ends_where_an_unbroken_one_does(tmp_path: Path) 
 
 
 def test_training_lowers_the_loss(tmp_path: Path) -> None:
-    going = run(tmp_path, 1)
+    going = run(tmp_path, 1, "--hold", "0.9")
     batch = next(stream(going.encoder, "other", 512))
 
     def loss() -> float:
@@ -171,7 +171,7 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
             return float(going.model(batch.tokens, batch.places, batch.targets)[0].mean())
 
     before = loss()
-    run_on = run(tmp_path, 12)
+    run_on = run(tmp_path, 12, "--muon", "0.02", "--hold", "0.9")
     going.model.load_state_dict(run_on.model.state_dict())
     assert loss() < before - 0.3
 
