@@ -155,9 +155,10 @@ class Cycle:
         """Return the units of evidence of the next confirmation of this ledger, and its number."""
         campaign = campaign_of(self.ledger)
         units, standing = len(self._next_plan("better").ends), campaign.open
-        # One that another cycle left open is left behind.
-        own = standing is not None and standing["answer_seed"] == self.seed
-        return units, standing["t"] if standing is not None and own else campaign.earlier + 1
+        if standing is None or standing["answer_seed"] != self.seed:
+            # One that another cycle left open is left behind.
+            return units, campaign.earlier + 1
+        return units, standing["t"]
 
     async def confirm(self, champion: Candidate) -> None:
         """Measure the finalist against the champion on fresh tasks, then ask the guards."""

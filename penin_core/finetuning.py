@@ -15,7 +15,6 @@ from typing import Any
 
 from penin_core.contracts import FineTuner, HttpFineTuner, LocalFineTuner
 from penin_core.errors import StateError, TrainingStopped
-from penin_core.grading import require_graded
 from penin_core.ledger.checkpoints import seal
 from penin_core.ledger.store import WORMLedger
 from penin_core.project import Project
@@ -78,8 +77,7 @@ async def finetune_and_evolve(
     """
     ends = time.monotonic() + 60.0 * budget_minutes
     with opened(project, settings, state_dir) as project:
-        project.suite.require_provable()
-        require_graded(project.suite, project.evaluators())
+        project.require_provable()
         plan = plan_training(
             project,
             Path(training_data_path),

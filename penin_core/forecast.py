@@ -10,7 +10,6 @@ from penin_core.battery import TaskBattery
 from penin_core.correcting import demanded
 from penin_core.errors import EvaluationFailed, ProviderError, ProviderRefused, ProviderUnavailable
 from penin_core.gating import first_tasks, subset, whole
-from penin_core.grading import require_graded
 from penin_core.league.campaign import Campaign
 from penin_core.league.plans import FURTHER, ends_of, next_tasks
 from penin_core.league.race import rounds
@@ -79,9 +78,8 @@ def forecast(
         SuiteError: the suite can promote nothing, has tasks that no metric can grade, or its
             confirm tasks cannot be clustered as it says.
     """
-    project.suite.require_provable()
+    project.require_provable()
     settings, suite = project.settings.evolve, project.suite
-    require_graded(suite, project.evaluators())
     asked, after = next_tasks(suite, campaign, settings.confirm_max)
     fresh, tasks, column = len(asked) + len(after), len(asked), suite.definition.clusters
     units, standing = len(ends_of(asked, column)), campaign.open

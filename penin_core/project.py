@@ -11,6 +11,7 @@ from typing import Any
 from penin_core.canonical import canonical_json
 from penin_core.contracts import Evaluator, FineTuner, Guard, Mutator, Provider
 from penin_core.errors import SettingsError
+from penin_core.grading import require_graded
 from penin_core.league.promotion import LeagueOrchestrator
 from penin_core.ledger.store import WORMLedger
 from penin_core.omega.tuner import DEFAULTS
@@ -49,6 +50,16 @@ class Project:
         made = self._make("providers", name, self.settings.providers.get(name, {}))
         assert isinstance(made, Provider)
         return made
+
+    def require_provable(self) -> None:
+        """Refuse a suite on which nothing can be proved.
+
+        Raises:
+            SuiteError: it is too small, leaks, or has tasks that no metric can grade.
+            EvaluationFailed: a metric failed, or a task names one that the suite lacks.
+        """
+        self.suite.require_provable()
+        require_graded(self.suite, self.evaluators())
 
     def evaluators(self) -> list[Evaluator]:
         """Return the evaluators that the suite names."""

@@ -19,7 +19,6 @@ from penin_core.errors import (
     SettingsError,
 )
 from penin_core.gating import FIRST_TASKS, first_tasks
-from penin_core.grading import require_graded
 from penin_core.league.decision import gate
 from penin_core.ledger.artifacts import new_run_id
 from penin_core.ledger.audit import Verification
@@ -71,8 +70,7 @@ async def evolve_one_cycle(
         EvaluationFailed: the champion could not be measured.
     """
     with opened(project, settings, state_dir) as project:
-        project.suite.require_provable()
-        require_graded(project.suite, project.evaluators())
+        project.require_provable()
         asked = Asked(n_challengers, -1 if seed is None else seed, dry_run, profile, provider_id)
         if resume:
             asked = interrupted(project.state)

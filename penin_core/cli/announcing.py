@@ -61,15 +61,13 @@ def announcement(
 def _require_ready(project: Project) -> None:
     """Raise SettingsError or SuiteError where nothing could be promoted, whatever is fresh."""
     from penin_core.errors import SettingsError
-    from penin_core.grading import require_graded
 
     if not project.settings.guards.use:
         raise SettingsError(
             "[guards] use names no guard, and nothing is promoted without one",
             hint='set use = ["sigma", "contractive"], or leave it out',
         )
-    project.suite.require_provable()
-    require_graded(project.suite, project.evaluators())
+    project.require_provable()
 
 
 def _of_dry_run(plan: Plan, fresh: int) -> list[str]:

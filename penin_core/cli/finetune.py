@@ -87,7 +87,8 @@ def start(
     begun = time.monotonic()
     with checked_project(config, state_dir, suite) as (project, _):
         if then_evolve:
-            _require_provable(project)
+            # Before anything is trained for a cycle that could not be.
+            project.require_provable()
         plan = plan_training(project, train, validation, hyperparams=hyperparams, **options)
         jobs.require_usable(plan, as_json)
         if plan_only:
@@ -103,14 +104,6 @@ def start(
         if as_json:
             emit({"job": jobs.row(project, job), "cycle": report}, as_json, str)
     ctx.exit(EXHAUSTED if exhausted(report) else 0)
-
-
-def _require_provable(project: Project) -> None:
-    """Refuse a suite that no cycle would take, before anything is trained for it."""
-    from penin_core.grading import require_graded
-
-    project.suite.require_provable()
-    require_graded(project.suite, project.evaluators())
 
 
 def _train(project: Project, plan: Plan, budget: float | None, max_usd: float | None) -> Job:

@@ -63,7 +63,6 @@ def command(
     the suite that ships with penin. Without any flag, and on a terminal, it asks.
     """
     from penin_core import projectfiles
-    from penin_core.grading import require_graded
 
     path = config or Path(FILE_NAME)
     hint = "--force replaces it; the state directory stays"
@@ -76,8 +75,7 @@ def command(
     progress("reading tasks, plugins and the model's capabilities")
     tables = draft(Answers(**given), path.absolute().parent)
     with checked_project(None, state_dir, settings=parsed(tables, path)) as (project, _):
-        project.suite.require_provable()
-        require_graded(project.suite, project.evaluators())
+        project.require_provable()
         start = None if no_measure else measured(project)
     if start is not None:
         tables = with_start(tables, start)

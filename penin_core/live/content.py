@@ -181,8 +181,7 @@ def kept(served: Served, redact: Redact, columns: Container[str]) -> dict[str, A
     """Return what may be kept of a request, redacted; None where there is nothing to keep.
 
     Kept are plain conversations that were answered whole, and of their metadata the tags and those
-    named in ``columns``: others may say who asked. Whatever the redaction raises, nothing
-    is kept.
+    named in ``columns``: others may say who asked. Whatever the redaction raises, nothing is kept.
     """
     if served.failed or not served.text.strip() or served.finish != "stop":
         return None

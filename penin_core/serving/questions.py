@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from penin_core.errors import SuiteError
+from penin_core.live.content import tags_of
 from penin_core.records import Configuration, Example, Message, Request
 from penin_core.rendering import of_example, substitute
 
@@ -131,7 +132,7 @@ class Asking:
 
     def _examples(self, question: Question) -> list[Turn]:
         turns: list[Turn] = []
-        tags = {tag.strip() for tag in question.metadata.get("tags", "").split(",")}
+        tags = frozenset(tags_of(question.metadata))
         for example in self.config.examples:
             if example.tags and tags.isdisjoint(example.tags):
                 continue

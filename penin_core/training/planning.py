@@ -12,6 +12,7 @@ from penin_core.league.campaign import campaign_of, fresh_tasks
 from penin_core.ledger.champion import current_champion
 from penin_core.ledger.store import WORMLedger
 from penin_core.loading import contained
+from penin_core.measuring import SPECIAL_SPLITS
 from penin_core.project import Project, require_recordable
 from penin_core.records import Configuration, TrainingCapabilities, TrainingExample
 from penin_core.settings import validated
@@ -52,7 +53,7 @@ def plan_training(
         config = _untrained(project, ledger, provider, model)
         unseen = [*fresh_tasks(project.suite, campaign_of(ledger))]
     # What these measure is how a model does on what nobody taught it.
-    unseen += [*project.suite.split("ood"), *project.suite.split("composed")]
+    unseen += [task for task in project.suite.tasks if task.split in SPECIAL_SPLITS]
     tuner = fine_tuner(project, config.provider)
     local = isinstance(tuner, LocalFineTuner)
     capabilities = _capabilities(tuner, config.model)

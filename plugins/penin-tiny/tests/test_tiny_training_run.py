@@ -187,6 +187,7 @@ def test_the_rate_rises_holds_and_falls() -> None:
     assert shares[100] == shares[399] == 1.0
     assert shares[400:] == sorted(shares[400:], reverse=True)
     assert shares[-1] == pytest.approx(train.FLOOR, abs=1e-4)
+    assert train.rate(999, 1000, 1.0) == 1.0
 
 
 def test_every_parameter_is_updated_by_one_optimizer() -> None:

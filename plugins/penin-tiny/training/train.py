@@ -89,8 +89,8 @@ def optimizers(model: Model, args: argparse.Namespace) -> list[torch.optim.Optim
 
 def rate(step: int, steps: int, hold: float) -> float:
     """Return the share of the peak rate: a short warm-up, constant, then falling as a cosine."""
-    done = step / steps
-    fall = 0.5 * (1 + math.cos(math.pi * max(0.0, done - hold) / (1 - hold)))
+    fallen = max(0.0, step / steps - hold) / (1 - hold) if hold < 1 else 0.0
+    fall = 0.5 * (1 + math.cos(math.pi * fallen))
     return min(1.0, (step + 1) / WARM_UP) * (FLOOR + (1 - FLOOR) * fall)
 
 
